@@ -1,0 +1,50 @@
+"""Where the contestants find their data: a folder on a real disk, and the addresses of the servers."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.managers import DictProxy
+from pathlib import Path
+
+__all__ = ["Place", "file_system", "scratch_folder"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a contestant needs to be opened, in any process. A server that is not there is the reason why."""
+
+    folder: Path
+    redis: int | str = "redis-server was not started"
+    memcached: int | str = "memcached was not started"
+    manager: DictProxy[object, object] | None = None
+
+    def of(self, name: str) -> Path:
+        """The folder that belongs to one contestant."""
+        return self.folder / "".join(char if char.isalnum() else "-" for char in name)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Generator[Path]:
+    """A new folder inside `parent`, removed at the end together with `parent` if that is empty then."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent.resolve()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            parent.rmdir()
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that `folder` lies on, such as "ext4"; "unknown" where nothing says it."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    around = [(len(mount[1]), mount[2]) for mount in mounts if folder.resolve().is_relative_to(mount[1])]
+    return max(around)[1] if around else "unknown"

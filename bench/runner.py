@@ -1,0 +1,174 @@
+"""One contestant on its track: opened in this process, it runs what it is told to, and how long is noted."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from statistics import median
+
+from .loop import AsyncLoop, Loop, Row, Timed, compile_async_loop, compile_loop
+from .operation import OPERATIONS, Operation
+from .peers import PEERS
+from .place import Place
+from .stock import Stock
+
+__all__ = ["Runner", "WrongAnswerError"]
+
+CALLS_MAX = 200_000
+"""Of one round: their rows are held in memory."""
+
+WARM_PART = 20
+"""One call in so many goes before the timed ones, uncounted: the process has slept while others ran."""
+
+PLENTY = 4
+"""So many rounds' time for one call: its first is telling enough, cold as it is."""
+
+SLICE_CALLS = 200
+"""Between two looks at the clock where a time is given rather than a number of calls."""
+
+
+class WrongAnswerError(Exception):
+    """A contestant answered something else than what was stored."""
+
+
+class Runner:
+    """Owns the opened contestant, its rows, its compiled loops and its event loop."""
+
+    def __init__(self, name: str, place: Place, *, stored: bool) -> None:
+        self._peer = PEERS[name]()
+        self._names = self._peer.open(place)
+        self._stock = Stock(self._peer, self._store, stored=stored)
+        self._loops: dict[str, Loop] = {}
+        self._async_loops: dict[str, AsyncLoop] = {}
+        self._events = asyncio.Runner()
+
+    def close(self) -> None:
+        self._events.run(self._peer.aclose())
+        self._events.close()
+        self._peer.close()
+
+    def pace(self, name: str, seconds: float) -> int:
+        """How many calls take about so many seconds, once those that connect and store are done."""
+        operation = OPERATIONS[name]
+        calls = operation.in_flight or 1
+        if self._time(operation, operation.rows(self._stock, calls)).seconds >= PLENTY * seconds:
+            return calls
+        while True:
+            spent = self._time(operation, operation.rows(self._stock, calls)).seconds
+            if spent >= seconds / 4 or calls >= CALLS_MAX:
+                return max(1, min(CALLS_MAX, round(calls * seconds / spent)))
+            calls *= 2
+
+    def mean(self, name: str, calls: int) -> float:
+        """Seconds a call, on average over so many."""
+        operation = OPERATIONS[name]
+        warm = calls // WARM_PART
+        rows = operation.rows(self._stock, warm + calls)
+        self._time(operation, rows[:warm])
+        _settle_heap()
+        return self._time(operation, rows[warm:]).seconds / calls
+
+    def middle(self, name: str, calls: int) -> float:
+        """Seconds a call, the median of so many, each timed by itself."""
+        operation = OPERATIONS[name]
+        rows = operation.rows(self._stock, calls)
+        _settle_heap()
+        return median(self._time(operation, [row]).seconds for row in rows)
+
+    def steadily(self, name: str, seconds: float, start_s: float) -> float:
+        """Calls a second, one after the other, for so many seconds from `start_s` of the monotonic clock."""
+        operation = OPERATIONS[name]
+        size = 1 if operation.row.startswith("batch") else SLICE_CALLS
+        slices = [operation.rows(self._stock, size) for _ in range(10 if size == 1 else 500)]
+        _settle_heap()
+        start = _wait_for(start_s)
+        turns = 0
+        while (spent := time.monotonic() - start) < seconds:
+            self._time(operation, slices[turns % len(slices)])
+            turns += 1
+        return turns * size / spent
+
+    def now_and_then(self, name: str, seconds: float, start_s: float, interval_s: float) -> list[float]:
+        """Seconds of each call, one every `interval_s`; a late one is not made up for."""
+        operation = OPERATIONS[name]
+        rows = operation.rows(self._stock, int(seconds / interval_s) + 1)
+        _settle_heap()
+        taken: list[float] = []
+        start = _wait_for(start_s)
+        for row in rows:
+            taken.append(self._time(operation, [row]).seconds)
+            if (spent := time.monotonic() - start) >= seconds:
+                break
+            time.sleep(interval_s - spent % interval_s)
+        return taken
+
+    def memory(self, name: str) -> int:
+        """The most bytes of Python objects that one call held at a time."""
+        operation = OPERATIONS[name]
+        rows = operation.rows(self._stock, 1)
+        self._time(operation, rows)  # what is made once, at first use, is no growth
+        tracemalloc.start()
+        try:
+            self._time(operation, rows)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    def store_plain(self, entries: int, value_bytes: int) -> None:
+        """Store so many entries of random bytes in place of the usual ones, in batches of 10,000."""
+        self._stock.store_plain(entries, value_bytes)
+
+    def _store(self, batch: dict[object, object]) -> None:
+        self._time(OPERATIONS["update"], [(batch, None)])
+
+    def _time(self, operation: Operation, rows: list[Row]) -> Timed:
+        if not rows:
+            return Timed(0.0, None)
+        if operation.in_flight:
+            return self._events.run(self._time_async(operation, rows))
+        timed = self._loop(operation)(rows)
+        self._check(operation, rows[-1], timed)
+        return timed
+
+    async def _time_async(self, operation: Operation, rows: list[Row]) -> Timed:
+        loop, width = self._async_loop(operation), operation.in_flight
+        if width == 1:
+            timed = await loop(rows)
+            self._check(operation, rows[-1], timed)
+            return timed
+        start = time.perf_counter()
+        await asyncio.gather(*(loop(rows[lane::width]) for lane in range(width)))
+        return Timed(time.perf_counter() - start, None)
+
+    def _check(self, operation: Operation, row: Row, timed: Timed) -> None:
+        if not operation.right(self._peer, row, timed.result):
+            raise WrongAnswerError(f"{operation.statement} of {row[0]!r} answered {timed.result!s:.80}")
+
+    def _loop(self, operation: Operation) -> Loop:
+        statement = operation.statement
+        if statement not in self._loops:
+            self._loops[statement] = compile_loop(
+                self._peer.statements[statement], operation.row, self._names
+            )
+        return self._loops[statement]
+
+    def _async_loop(self, operation: Operation) -> AsyncLoop:
+        statement = operation.statement
+        if statement not in self._async_loops:
+            source = self._peer.statements[statement]
+            self._async_loops[statement] = compile_async_loop(source, operation.row, self._names)
+        return self._async_loops[statement]
+
+
+def _settle_heap() -> None:
+    """Spare the timed calls the collector's walks over the bench's own rows; it walks what they make."""
+    gc.collect()
+    gc.freeze()
+
+
+def _wait_for(start_s: float) -> float:
+    """Sleep until the monotonic clock, which all processes share, shows `start_s`; what it shows then."""
+    time.sleep(max(0.0, start_s - time.monotonic()))
+    return time.monotonic()

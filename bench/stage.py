@@ -1,0 +1,91 @@
+"""What scenarios play on: the opened contestants, and how much is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from .peer import MissingError
+from .place import Place
+from .worker import FailedError, Worker
+
+__all__ = ["FULL", "QUICK", "Effort", "Stage"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured. Where a machine's speed wanders, many short rounds tell more than few long."""
+
+    name: str
+    rounds: int
+    round_s: float
+    """Of one contestant."""
+
+    crowd_rounds: int
+    crowd_s: float
+    beside_rounds: int
+    beside_s: float
+    fresh_processes: int
+    disk_entries: int
+
+
+FULL = Effort(
+    name="full",
+    rounds=25,
+    round_s=0.1,
+    crowd_rounds=7,
+    crowd_s=0.5,
+    beside_rounds=3,
+    beside_s=4.0,
+    fresh_processes=15,
+    disk_entries=1_000_000,
+)
+
+QUICK = Effort(
+    name="quick",
+    rounds=5,
+    round_s=0.03,
+    crowd_rounds=3,
+    crowd_s=0.15,
+    beside_rounds=1,
+    beside_s=1.0,
+    fresh_processes=9,
+    disk_entries=200_000,
+)
+
+
+class Stage:
+    """Owns the workers. Each contestant has one, opened at its first scenario and kept for the others."""
+
+    def __init__(self, place: Place, effort: Effort, say: Callable[[str], None]) -> None:
+        self.place = place
+        self.effort = effort
+        self.say = say
+        self._workers: dict[str, Worker] = {}
+        self._absences: dict[str, MissingError | FailedError] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def worker(self, name: str) -> Worker:
+        """The contestant's process. Raises `MissingError` or `FailedError`."""
+        if name in self._absences:
+            raise self._absences[name]
+        if name in self._workers and not self._workers[name].usable:
+            self._workers.pop(name).close()
+        if name not in self._workers:
+            try:
+                self._workers[name] = Worker(name, self.place)
+            except (MissingError, FailedError) as error:
+                self._absences[name] = error
+                raise
+        return self._workers[name]
+
+    def another(self, name: str) -> Worker:
+        """One more process with that contestant, on the same data. The caller closes it."""
+        return Worker(name, self.place, stored=True)

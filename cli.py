@@ -1,0 +1,265 @@
+"""The command line `ringdict …`: what may be written, and how a command ends.
+
+Rules of this file:
+1. It parses and dispatches; what a command does stands in the room that it belongs to.
+2. The command that runs imports what it needs, and nothing is imported for the others.
+3. Whatever goes wrong ends as one line on standard error and an exit code (client/shell/exit_code.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, TypedDict, TypeVar
+
+from .client.shell.exit_code import ExitCode, exit_code_of
+from .client.shell.terminal import Terminal
+
+if TYPE_CHECKING:
+    from .client.shell.arguments import Arguments
+
+    Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+ITEMS_COUNT: Final = 20
+ITEMS_COUNT_MAX: Final = 1_000_000
+PROCESSES: Final = 5
+PROCESSES_MIN: Final = 2
+PROCESSES_MAX: Final = 32
+SECONDS: Final = 8.0
+SECONDS_MIN: Final = 5.0
+SECONDS_MAX: Final = 600.0
+
+EPILOG: Final = """\
+KEY is text; --literal reads KEY and VALUE as Python does: 42, ("user", 7), b"\\x00";
+--json-key and --json-value read what --json prints.
+
+exit codes: 0 done; 1 a definite no (no such key, --if-absent met one, you declined);
+2 wrong usage; 3 no such Dict, or one of that name already; 4 store unavailable, full or
+damaged; 5 outcome unknown; 6 a value cannot be read here; 130 interrupted"""
+
+Number = TypeVar("Number", int, float)
+
+
+class _Habits(TypedDict):
+    allow_abbrev: bool
+    formatter_class: type[argparse.HelpFormatter]
+
+
+# No abbreviations: a script that used one would break when the next option is added.
+_HABITS: Final = _Habits(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that complains in one line, as everything here does."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the exit code for wrong usage."""
+        self.exit(ExitCode.USAGE, f"ringdict: {message} (see `{self.prog} --help`)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's own) and return its exit code."""
+    terminal = Terminal.of_process()
+    warnings.showwarning = lambda message, *_args, **_options: terminal.complain(f"warning: {message}")
+    try:
+        code = _run(argv, terminal)
+        terminal.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- the last frame of every command
+        code = _end(error, terminal)
+    return code
+
+
+def _run(argv: Sequence[str] | None, terminal: Terminal) -> int:
+    from .client.shell.arguments import Arguments
+
+    parser = _parser()
+    try:
+        args = parser.parse_args(argv, namespace=Arguments())
+        if args.run is None and not args.version:
+            parser.error("say what to do: dict or demo")
+    except SystemExit as ended:  # argparse has said all there is to say
+        return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
+    if args.run is None:
+        from . import __version__
+
+        terminal.write(f"ringdict {__version__}")
+        return ExitCode.OK
+    return args.run(args, terminal)
+
+
+def _end(error: BaseException, terminal: Terminal) -> ExitCode:
+    """Say in one line what ended the command; the exit code for it."""
+    terminal.abandon_output()
+    code = exit_code_of(error)
+    if os.environ.get("RINGDICT_DEBUG"):
+        traceback.print_exception(error)
+    elif code is ExitCode.INTERRUPTED:
+        terminal.complain("interrupted")
+    elif code is ExitCode.BUG:
+        terminal.complain(f"a bug: {type(error).__name__}: {error} (RINGDICT_DEBUG=1 shows where)")
+    elif code is not ExitCode.PIPE:
+        terminal.complain(str(error) or type(error).__name__)
+    return code
+
+
+# -- what each group does ------------------------------------------------------------------------
+
+
+def _dict(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .client.shell.commands import COMMANDS
+
+    return COMMANDS[args.command](args, terminal)
+
+
+def _demo(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .demo import run
+
+    return run(args, terminal)
+
+
+# -- what may be written -------------------------------------------------------------------------
+
+
+def _parser() -> Parser:
+    parser = Parser("ringdict", description="One Python dict, shared by every process of a host.", **_HABITS)
+    parser.add_argument("--version", action="store_true", help="say which version this is")
+    parser.set_defaults(run=None)
+    groups = parser.add_subparsers(metavar="COMMAND", title="commands")
+    dict_group = _command(groups, "dict", "look into Dicts and change them")
+    dict_group.epilog = EPILOG
+    dict_group.set_defaults(run=_dict)
+    commands = dict_group.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
+    _add_dict_commands(commands)
+    _add_entry_commands(commands)
+    _add_demo(groups)
+    return parser
+
+
+def _add_dict_commands(commands: Commands) -> None:
+    listing = _command(commands, "list", "list the Dicts of an environment, newest first")
+    _where(listing)
+    _json(listing)
+
+    create = _command(commands, "create", "make a new, empty Dict")
+    _name(create)
+    create.add_argument("--allow-existing", action="store_true", help="be content with one that is there")
+    create.add_argument("--ttl", metavar="TIME", help="how long its entries live: 90s, 15m, 2h, 7d")
+
+    delete = _command(commands, "delete", "delete a Dict with all that is in it")
+    _name(delete)
+    delete.add_argument("--allow-missing", action="store_true", help="be content if there is none")
+    _yes(delete)
+
+    clear = _command(commands, "clear", "remove all entries of a Dict and release its locks")
+    _name(clear)
+    _yes(clear)
+
+    length = _command(commands, "len", "count the entries of a Dict")
+    _name(length)
+    _json(length)
+
+    compact = _command(commands, "compact", "make the files of the store as small as they can be")
+    compact.add_argument("--cluster", metavar="URL", help="which store, as file:///folder (RINGDICT_URL)")
+    _json(compact)
+
+
+def _add_entry_commands(commands: Commands) -> None:
+    get = _command(commands, "get", "print the value of a key")
+    _key(get, "KEY is a Python literal")
+    form = _form(get, "the value")
+    form.add_argument("--raw", action="store_true", help="print text or bytes exactly, for a file")
+
+    put = _command(commands, "put", "write the value of a key")
+    _key(put, "KEY and VALUE are Python literals")
+    put.add_argument("value", metavar="VALUE", help="text, or what an option says; -: standard input")
+    notation = put.add_mutually_exclusive_group()
+    notation.add_argument("--json-value", action="store_true", help="VALUE is JSON, as --json prints it")
+    notation.add_argument("--bytes", dest="as_bytes", action="store_true", help="VALUE is raw bytes")
+    put.add_argument("--if-absent", action="store_true", help="leave an existing key alone, and exit with 1")
+    put.add_argument("--ttl", metavar="TIME", help="how long it lives: 90s, 15m, 2h, 7d, none")
+    put.add_argument("--create-if-missing", action="store_true", help="make the Dict if there is none")
+
+    pop = _command(commands, "pop", "remove a key and print its value, which nobody else gets")
+    _key(pop, "KEY is a Python literal")
+    _form(pop, "the value")
+    pop.set_defaults(raw=False)
+
+    items = _command(commands, "items", "print entries, one a line: key, tab, value")
+    _name(items)
+    count = _between(int, 0, ITEMS_COUNT_MAX)
+    items.add_argument("count", metavar="N", nargs="?", type=count, default=ITEMS_COUNT, help="how many (20)")
+    items.add_argument("--all", action="store_true", help="every entry")
+    items.add_argument("--prefix", metavar="KEY", help="only keys that begin so: text, bytes, or a tuple")
+    _notation(items, "the prefix is a Python literal")
+    _form(items, "keys and values")
+
+
+def _add_demo(groups: Commands) -> None:
+    demo = _command(groups, "demo", "watch processes share a Dict, and one of them die")
+    demo.set_defaults(run=_demo)
+    count = _between(int, PROCESSES_MIN, PROCESSES_MAX)
+    span_s = _between(float, SECONDS_MIN, SECONDS_MAX)
+    demo.add_argument("--processes", metavar="N", type=count, default=PROCESSES, help="how many share it (5)")
+    demo.add_argument("--seconds", metavar="S", type=span_s, default=SECONDS, help="how long they go on (8)")
+    demo.add_argument("--seed", metavar="N", type=int, help="repeat the random choices of an earlier run")
+    demo.add_argument("--keep", action="store_true", help="leave the Dict behind, to look at")
+    demo.add_argument("--json", action="store_true", help="print the events as JSON, one a line")
+
+
+def _command(commands: Commands, name: str, help_text: str) -> Parser:
+    description = f"{help_text[0].upper()}{help_text[1:]}."
+    return commands.add_parser(name, help=help_text, description=description, **_HABITS)
+
+
+def _where(parser: Parser) -> None:
+    parser.add_argument("-e", "--environment", metavar="NAME", help="of which names (RINGDICT_ENVIRONMENT)")
+    parser.add_argument("--cluster", metavar="URL", help="which store, as file:///folder (RINGDICT_URL)")
+
+
+def _name(parser: Parser) -> None:
+    _where(parser)
+    parser.add_argument("name", metavar="NAME", help="the name of the Dict")
+
+
+def _key(parser: Parser, literal_help: str) -> None:
+    _name(parser)
+    parser.add_argument("key", metavar="KEY", help="text, or what an option says")
+    _notation(parser, literal_help)
+
+
+def _notation(parser: Parser, literal_help: str) -> None:
+    parser.add_argument("-l", "--literal", action="store_true", help=f"{literal_help}: 42, ('user', 7)")
+    parser.add_argument("--json-key", action="store_true", help="the key is JSON, as --json prints it")
+
+
+def _form(parser: Parser, subject: str) -> argparse._MutuallyExclusiveGroup:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--repr", action="store_true", help=f"print {subject} as Python writes them")
+    form.add_argument("--json", action="store_true", help=f"print {subject} as JSON")
+    return form
+
+
+def _json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _yes(parser: Parser) -> None:
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def _between(kind: type[Number], low: Number, high: Number) -> Callable[[str], Number]:
+    """What reads a number of `kind` from `low` to `high`."""
+
+    def read(text: str) -> Number:
+        try:
+            number = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:,} and {high:,}")
+        return number
+
+    return read

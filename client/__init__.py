@@ -1,0 +1,1 @@
+"""ASK: the Dict and all that carries a call to where its key lives."""

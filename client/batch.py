@@ -1,0 +1,106 @@
+"""Many keys in one call: `update`, `get_many`, `delete_many`, a transaction at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..exception import Error, PartialFailureError
+from ..node.config import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
+from ..node.entry import DamagedEntryError
+from ..node.operation import DeleteMany, Operation, PutMany
+from .keys import decode_key, encode_key
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from .dict import Dict
+
+T = TypeVar("T")
+
+
+def pairs(source: Mapping[Any, Any] | Iterable[tuple[Any, Any]], more: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """The pairs that `dict.update` would take from these arguments."""
+    keys: Callable[[], Iterable[Any]] | None = getattr(source, "keys", None)
+    if isinstance(source, Mapping):
+        yield from source.items()
+    elif keys is not None:
+        for key in keys():
+            yield key, source[key]  # type: ignore[index]  # whatever has `keys` has items, says dict
+    else:
+        for pair in source:
+            key, value = pair
+            yield key, value
+    yield from more.items()
+
+
+async def update(handle: Dict[Any, Any], io: Transport, source: Iterator[tuple[Any, Any]], ttl_ms: int) -> None:
+    """Store pairs; of equal keys the last. Everything is encoded, and so refused, before the first write."""
+    encode = handle._encode
+    rows = {encode_key(key): encode(value) for key, value in source}
+    batches = split(list(rows.items()), lambda row: len(row[0]) + len(row[1]))
+    await carry_out(handle, io, batches, lambda rows: PutMany(rows, ttl_ms), lambda row: decode_key(row[0]))
+
+
+async def get_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -> dict[Any, Any]:
+    """The values of the keys that are there."""
+    asked = [(encode_key(key), key) for key in keys]
+    found: dict[Any, Any] = {}
+    for some in split(asked, lambda _: 1):
+        encoded = [pair[0] for pair in some]
+        try:
+            bodies = await handle._retry(io, lambda bound, encoded=encoded: bound.read_many(io, encoded))
+        except DamagedEntryError as damage:
+            handle._raise_damaged(decode_key(damage.args[0]))
+        found.update(
+            (key, handle._decode(body)) for (_, key), body in zip(some, bodies, strict=True) if body is not None
+        )
+    return found
+
+
+async def delete_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -> int:
+    """Remove the keys that are there; how many."""
+    encoded = list(dict.fromkeys(map(encode_key, keys)))
+    batches = split(encoded, len)
+    return sum(await carry_out(handle, io, batches, DeleteMany, decode_key))
+
+
+async def carry_out(
+    handle: Dict[Any, Any],
+    io: Transport,
+    batches: Sequence[Sequence[T]],
+    operation: Callable[[Sequence[T]], Operation[Any]],
+    key_of: Callable[[T], object],
+) -> list[Any]:
+    """One transaction a batch; what each answered.
+
+    Raises:
+        PartialFailureError: one failed behind others that did not. The rest was not tried.
+    """
+    answers: list[Any] = []
+    for number, rows in enumerate(batches):
+        try:
+            answers.append(await handle._write(io, operation(rows)))
+        except Error as error:
+            if not number:
+                raise
+            done = [key_of(row) for rows in batches[:number] for row in rows]
+            failed = {key_of(row): error for rows in batches[number:] for row in rows}
+            raise PartialFailureError(
+                f"{len(done)} of {len(done) + len(failed)} keys are done; then: {error}", failed, done
+            ) from error
+    return answers
+
+
+def split(rows: Sequence[T], size_bytes: Callable[[T], int]) -> list[Sequence[T]]:
+    """The rows in batches that one transaction may hold."""
+    batches: list[Sequence[T]] = []
+    first = total_bytes = 0
+    for number, row in enumerate(rows):
+        row_bytes = size_bytes(row)
+        if number - first >= BATCH_ENTRIES_MAX or (number > first and total_bytes + row_bytes > BATCH_BYTES_MAX):
+            batches.append(rows[first:number])
+            first, total_bytes = number, 0
+        total_bytes += row_bytes
+    if first < len(rows):
+        batches.append(rows[first:])
+    return batches

@@ -1,0 +1,258 @@
+"""Where Dicts live: the embedded store of a folder (with this version), a cluster of nodes (to come)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ..exception import ClosedError, InvalidError, UnavailableError
+from ..node.config import GATE_TIMEOUT_S, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
+from ..node.durability import Durability
+from ..node.store import Store
+from .method import method
+from .transport import Transport
+
+ENVIRONMENT_DEFAULT = "main"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A URL taken apart: which folder, and how to use it. None: as the environment variables say."""
+
+    folder: Path
+    durability: Durability = Durability.FSYNC
+    value_bytes_max: int = VALUE_BYTES_DEFAULT
+
+
+@dataclass
+class Tenant:
+    """A store that this process has open, and how many clusters use it."""
+
+    address: Address
+    store: Store
+    users: int = 0
+
+
+@dataclass
+class Stores:
+    """The stores that this process has open, one for each folder: LMDB allows no second handle."""
+
+    tenants: dict[Path, Tenant] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rent(self, address: Address) -> Store:
+        """The store at that address.
+
+        Raises:
+            InvalidError: the process has it open with other settings.
+        """
+        with self.lock:
+            tenant = self.tenants.get(address.folder)
+            if tenant is None:
+                store = Store(
+                    address.folder,
+                    durability=address.durability,
+                    value_bytes_max=address.value_bytes_max,
+                )
+                tenant = self.tenants[address.folder] = Tenant(address, store)
+            elif tenant.address != address:
+                raise InvalidError(
+                    f"this process has the store in {address.folder} open with {_settings(tenant.address)}; it "
+                    f"cannot be opened with {_settings(address)} as well"
+                )
+            tenant.users += 1
+            return tenant.store
+
+    def leave(self, address: Address) -> None:
+        """Close the store at that address when nobody else in this process uses it."""
+        with self.lock:
+            tenant = self.tenants[address.folder]
+            tenant.users -= 1
+            if tenant.users:
+                return
+            del self.tenants[address.folder]
+        tenant.store.close()
+
+
+STORES = Stores()
+
+
+class Cluster:
+    """A place where Dicts live, shared by any number of handles.
+
+    Args:
+        urls: ``file:///folder``, an embedded store; or a list of one. Its query may set ``durability``
+            (``fsync``, ``none``) and ``value_bytes_max``. None: what ``RINGDICT_URL`` says, else the
+            embedded store in ``RINGDICT_HOME``, else the one in the user's state folder.
+        secret, tls: for clusters of nodes, which this version cannot reach yet.
+        timeout_s: how long a write waits for others before ``UnavailableError``.
+        environment: of names; None: what ``RINGDICT_ENVIRONMENT`` says, else "main".
+
+    Environment variables are read at first use. Close it with ``close()``, ``aclose()`` or either kind of
+    ``with``; the store of a folder is closed with the last cluster that uses it.
+    """
+
+    def __init__(
+        self,
+        urls: str | list[str] | tuple[str, ...] | None = None,
+        *,
+        secret: str | bytes | None = None,
+        timeout_s: float = GATE_TIMEOUT_S,
+        tls: object = None,
+        environment: str | None = None,
+    ) -> None:
+        if not timeout_s > 0:
+            raise InvalidError(f"timeout_s must be above 0, not {timeout_s!r}")
+        if secret is not None or tls is not None:
+            raise InvalidError("secret and tls are for clusters of nodes, which this version cannot reach yet")
+        if isinstance(urls, (list, tuple)):
+            if len(urls) != 1:
+                raise InvalidError("an embedded store has exactly one URL")
+            urls = urls[0]
+        if urls is not None:
+            parse(urls)  # a wrong URL is wrong at once, not at first use
+        self.url = urls
+        self.timeout_s = timeout_s
+        self._environment = environment
+        self._address: Address | None = None
+        self._store: Store | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def environment(self) -> str:
+        """The environment that names are looked up in."""
+        return self._environment or os.environ.get("RINGDICT_ENVIRONMENT") or ENVIRONMENT_DEFAULT
+
+    @property
+    def store(self) -> Store:
+        """The embedded store. For the rooms inside; users have no need of it."""
+        if self._store is None:
+            with self._lock:
+                if self._closed:
+                    raise ClosedError("the cluster was closed")
+                if self._store is None:
+                    self._address = parse(self.url) if self.url else from_variables()
+                    self._store = STORES.rent(self._address)
+        return self._store
+
+    @method
+    async def close(self, io: Transport) -> None:
+        """Close it; handles that use it raise `ClosedError` from then on."""
+        del io
+        with self._lock:
+            self._closed = True
+            store, self._store = self._store, None
+        if store is not None and self._address is not None:
+            STORES.leave(self._address)
+
+    async def aclose(self) -> None:
+        """`close`, for ``async with`` and ``contextlib.aclosing``."""
+        await self.close.aio()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"ringdict.Cluster({self.url!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.url, self.timeout_s, self._environment)
+
+
+def _rebuild(url: str | None, timeout_s: float, environment: str | None) -> Cluster:
+    return Cluster(url, timeout_s=timeout_s, environment=environment)
+
+
+# -- addresses -----------------------------------------------------------------------------------
+
+
+def parse(url: str) -> Address:
+    """Take a URL apart.
+
+    Raises:
+        InvalidError: it is not one that ringdict knows.
+        UnavailableError: it names nodes, which this version cannot reach yet.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "ringdict":
+        raise UnavailableError(
+            f"{url}: this version of ringdict has no cluster client yet; it uses embedded stores "
+            "(file:///folder), which all processes of one host share"
+        )
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise InvalidError(f"not a URL of an embedded store: {url!r}; write file:///absolute/folder")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    durability = options.pop("durability", None)
+    value_bytes_max = options.pop("value_bytes_max", None)
+    if options or parts.fragment:
+        raise InvalidError(f"{url!r}: known options are durability and value_bytes_max")
+    return address(unquote(parts.path), durability, value_bytes_max)
+
+
+def from_variables() -> Address:
+    """What the environment variables say."""
+    url = os.environ.get("RINGDICT_URL")
+    if url:
+        return parse(url)
+    home = os.environ.get("RINGDICT_HOME")
+    if not home:
+        from platformdirs import user_state_path  # 5 ms that a configured program does not pay
+
+        home = str(user_state_path("ringdict"))
+    return address(home, None, None)
+
+
+def address(folder: str, durability: str | None, value_bytes_max: str | None) -> Address:
+    """An address, with what is None taken from the environment variables or the defaults."""
+    durability = durability or os.environ.get("RINGDICT_DURABILITY") or Durability.FSYNC
+    value_bytes_max = value_bytes_max or os.environ.get("RINGDICT_VALUE_BYTES_MAX") or str(VALUE_BYTES_DEFAULT)
+    if not value_bytes_max.isascii() or not value_bytes_max.isdigit():
+        raise InvalidError(f"value_bytes_max must be a number of bytes, not {value_bytes_max!r}")
+    limit_bytes = int(value_bytes_max)
+    if not 0 < limit_bytes <= VALUE_BYTES_MAX:
+        raise InvalidError(f"value_bytes_max must be from 1 to {VALUE_BYTES_MAX}, not {limit_bytes}")
+    return Address(Path(os.path.realpath(folder)), Durability.parse(durability), limit_bytes)
+
+
+def _settings(address: Address) -> str:
+    return f"durability={address.durability.value}, value_bytes_max={address.value_bytes_max}"
+
+
+# -- the cluster that nobody named ---------------------------------------------------------------
+
+_defaults: dict[tuple[str | None, Address], Cluster] = {}
+_defaults_lock = threading.Lock()
+
+
+def resolve(cluster: Cluster | str | None) -> Cluster:
+    """The cluster that a handle was given: itself, the one of a URL, or the one of the variables.
+
+    Clusters made here live as long as the process, one for each address.
+    """
+    if isinstance(cluster, Cluster):
+        return cluster
+    where = parse(cluster) if cluster is not None else from_variables()
+    with _defaults_lock:
+        found = _defaults.get((cluster, where))
+        if found is None:
+            found = _defaults[cluster, where] = Cluster(cluster)
+        return found

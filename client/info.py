@@ -1,0 +1,41 @@
+"""The plain data that calls return; public as ``ringdict.types``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, NewType, TypeVar
+
+__all__ = ["DictInfo", "Entry", "Version"]
+
+V_co = TypeVar("V_co", covariant=True)
+
+Version = NewType("Version", int)
+"""A 64-bit integer that grows with every write of a key: 48 bits of milliseconds since 1970, 16 of a
+counter. Compare it, store it, hand it to ``if_version``; of an entry that an atomic operation made,
+it is a fencing token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[V_co]):
+    """A value together with what is known of it: its version, and when it expires (None: never)."""
+
+    value: V_co
+    version: Version
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DictInfo:
+    """What is known of a Dict as a whole.
+
+    ``created_at`` carries a time zone. ``created_by`` is a login name (or ``RINGDICT_USER``).
+    ``entries`` counts what has not expired; ``bytes`` is the encoded size of keys and values
+    together, without what the store adds, and may still hold what expired a moment ago.
+    """
+
+    name: str | None
+    created_at: datetime
+    created_by: str
+    entries: int
+    bytes: int

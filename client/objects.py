@@ -1,0 +1,131 @@
+"""`Dict.objects`: making, listing and deleting Dicts by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..exception import AlreadyExistsError, InvalidError, NotFoundError
+from ..node import catalogue
+from ..node.transaction import DictGoneError, WriteTransaction
+from .cluster import Cluster, resolve
+from .embedded import EmbeddedDict, ensure_open
+from .handle import Target, check_name, new_record
+from .method import method
+from .transport import Transport
+from .ttl import EPOCH, Ttl, ttl_ms
+
+if TYPE_CHECKING:
+    from .dict import Dict
+
+
+class DictObjects:
+    """The Dicts of an environment. `environment_name` and `cluster` mean what they do in `Dict.from_name`."""
+
+    def __init__(self, make: Callable[[Target], Dict[Any, Any]]) -> None:
+        self._make = make
+
+    @method
+    async def create(  # noqa: PLR0913 - each is the user's to choose
+        self,
+        io: Transport,
+        name: str,
+        *,
+        allow_existing: bool = False,
+        ttl: Ttl = None,
+        environment_name: str | None = None,
+        cluster: Cluster | str | None = None,
+    ) -> None:
+        """Make a Dict, with a default time to live for its entries if one is given.
+
+        Raises:
+            AlreadyExistsError: there is one of that name, and `allow_existing` is off.
+        """
+        where = resolve(cluster)
+        environment = environment_name or where.environment
+        new = new_record(where.store, environment, check_name(name), ttl_ms(ttl, 0))
+
+        def make(transaction: WriteTransaction) -> bytes:
+            return catalogue.create(transaction, new, allow_existing=allow_existing)
+
+        try:
+            await io.run(where.store, make, where.timeout_s)
+        except catalogue.TakenError:
+            raise AlreadyExistsError(f"there is a Dict {name!r} already") from None
+
+    @method
+    async def list(
+        self,
+        io: Transport,
+        *,
+        max_objects: int | None = None,
+        created_before: datetime | str | None = None,
+        environment_name: str | None = None,
+        cluster: Cluster | str | None = None,
+    ) -> list[Dict[Any, Any]]:
+        """Handles of the named Dicts, the newest first.
+
+        Args:
+            max_objects: no more than so many.
+            created_before: a datetime or ISO string; without a zone it is local time.
+        """
+        if max_objects is not None and max_objects < 0:
+            raise InvalidError(f"max_objects must not be negative: {max_objects}")
+        before_ms = None if created_before is None else instant_ms(created_before)
+        where = resolve(cluster)
+        environment = environment_name or where.environment
+        await ensure_open(io, where.store, where.timeout_s)
+        with where.store.reading() as transaction:
+            found = [
+                (record, dict_id)
+                for dict_id, record in catalogue.records(transaction)
+                if record.name is not None
+                and record.environment == environment
+                and (before_ms is None or record.created_ms < before_ms)
+            ]
+        found.sort(key=lambda each: (-each[0].created_ms, each[0].name))
+        handles: list[Dict[Any, Any]] = []
+        for record, dict_id in found[:max_objects]:
+            handle = self._make(Target(name=record.name, environment=environment, cluster=cluster))
+            handle._adopt(EmbeddedDict(where.store, dict_id, record, where.timeout_s))
+            handles.append(handle)
+        return handles
+
+    @method
+    async def delete(
+        self,
+        io: Transport,
+        name: str,
+        *,
+        allow_missing: bool = False,
+        environment_name: str | None = None,
+        cluster: Cluster | str | None = None,
+    ) -> None:
+        """Delete a Dict and all that is in it, at once whatever its size.
+
+        Raises:
+            NotFoundError: there is none of that name, and `allow_missing` is off.
+        """
+        where = resolve(cluster)
+        environment = environment_name or where.environment
+        check_name(name)
+        try:
+            await io.run(
+                where.store,
+                lambda transaction: catalogue.delete_name(transaction, environment, name),
+                where.timeout_s,
+            )
+        except DictGoneError:
+            if not allow_missing:
+                raise NotFoundError(f"there is no Dict {name!r}") from None
+
+
+def instant_ms(when: datetime | str) -> int:
+    """An instant in milliseconds since 1970."""
+    if isinstance(when, str):
+        try:
+            when = datetime.fromisoformat(when)
+        except ValueError:
+            raise InvalidError(f"not an ISO date or time: {when!r}") from None
+    return int((when.astimezone() - EPOCH).total_seconds() * 1000)

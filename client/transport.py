@@ -1,0 +1,198 @@
+"""How a call waits: by blocking its thread, or by suspending its task on asyncio or Trio.
+
+The only file of the client that knows of event loops. Neither asyncio nor Trio is imported before a
+program that uses it has done so itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ..node.config import GATE_TIMEOUT_S, LOOP_TURN_S_MAX
+from ..node.operation import Operation
+from ..node.store import Job, Store
+from ..node.table import Table
+from ..node.writer import Outcome
+
+if TYPE_CHECKING:
+    import asyncio
+
+R = TypeVar("R")
+Start = Callable[[Callable[[Outcome[R]], None]], Callable[[], bool]]
+"""Hands something to the writer thread: takes what to call with the outcome, gives what takes it back."""
+
+
+class Transport(Protocol):
+    """One colour of call."""
+
+    async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
+        """Carry out a job of the store."""
+        ...
+
+    async def write(
+        self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S
+    ) -> R:
+        """Carry out an operation on a Dict."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    async def breathe(self) -> None:
+        """After a read from memory: let others of the loop run, if this task has had its share."""
+        ...
+
+
+class BlockingTransport:
+    """Waits by blocking the thread; its coroutines never suspend."""
+
+    async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
+        return store.run(job, timeout_s)
+
+    async def write(
+        self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S
+    ) -> R:
+        return table.store.write(table, operation, timeout_s)
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def breathe(self) -> None:
+        return
+
+
+class LoopTransport:
+    """What the transports of event loops share: writes go to the writer thread, reads are done at once."""
+
+    def __init__(self) -> None:
+        self._turn_ends_s = 0.0
+
+    async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
+        return await self.outcome(lambda done: store.submit_job(job, done, timeout_s))
+
+    async def write(
+        self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S
+    ) -> R:
+        store = table.store
+        job = store.job(table, operation)
+        return await self.outcome(lambda done: store.submit_job(job, done, timeout_s))
+
+    async def breathe(self) -> None:
+        now_s = time.monotonic()
+        if now_s > self._turn_ends_s:
+            await self.sleep(0)
+            self._turn_ends_s = time.monotonic() + LOOP_TURN_S_MAX
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    async def outcome(self, start: Start[R]) -> R:
+        """Start something in the writer thread and wait for its outcome.
+
+        When the waiting task is cancelled, what had not begun never will; what had begun goes on, and
+        nobody hears of its outcome.
+        """
+        raise NotImplementedError
+
+
+class AsyncioTransport(LoopTransport):
+    """Waits on the running asyncio loop."""
+
+    async def sleep(self, seconds: float) -> None:
+        await sys.modules["asyncio"].sleep(seconds)
+
+    async def outcome(self, start: Start[R]) -> R:
+        loop: asyncio.AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
+        future: asyncio.Future[Outcome[R]] = loop.create_future()
+
+        def settle(outcome: Outcome[R]) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        def done(outcome: Outcome[R]) -> None:
+            try:
+                loop.call_soon_threadsafe(settle, outcome)
+            except RuntimeError:
+                pass  # the loop was closed: nobody waits any more
+
+        take_back = start(done)
+        try:
+            return (await future).get()
+        except BaseException:
+            take_back()
+            raise
+
+
+class TrioTransport(LoopTransport):
+    """Waits in the running Trio task."""
+
+    async def sleep(self, seconds: float) -> None:
+        await sys.modules["trio"].sleep(seconds)
+
+    async def breathe(self) -> None:
+        await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
+        await super().breathe()
+
+    async def outcome(self, start: Start[R]) -> R:
+        trio = sys.modules["trio"]
+        await trio.lowlevel.checkpoint_if_cancelled()
+        task = trio.lowlevel.current_task()
+        token = trio.lowlevel.current_trio_token()
+        waiting = True
+        outcomes: list[Outcome[R]] = []
+
+        def wake() -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                trio.lowlevel.reschedule(task)
+
+        def done(outcome: Outcome[R]) -> None:
+            outcomes.append(outcome)
+            try:
+                token.run_sync_soon(wake)
+            except trio.RunFinishedError:
+                pass  # nobody waits any more
+
+        take_back = start(done)
+
+        def abort(_raise_cancel: Callable[[], None]) -> Any:  # noqa: ANN401 - trio's own type
+            nonlocal waiting
+            waiting = False
+            take_back()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        return outcomes[0].get()
+
+
+BLOCKING = BlockingTransport()
+ASYNCIO = AsyncioTransport()
+TRIO = TrioTransport()
+
+
+def running_library() -> str | None:
+    """Which event loop the calling code runs in: "asyncio", "trio", or None."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return "trio"
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return "asyncio"
+    return None
+
+
+def current() -> Transport:
+    """The transport of the running event loop.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    library = running_library()
+    if library is None:
+        raise RuntimeError("an `.aio` form runs in an asyncio or Trio event loop only; there is none here")
+    return TRIO if library == "trio" else ASYNCIO

@@ -1,0 +1,168 @@
+"""Values as bytes, each coming back as the exact type it went in.
+
+Rules of this codec (tables and golden bytes: ``docs/format.md``):
+1. A *plain* value (None, bool, int, float, str, bytes, list and dict of these) is bare MessagePack.
+   Both directions are one call into C: this is the hot path, and nothing is added to it lightly.
+2. Any other value is *extended*: the byte 0xC1, which MessagePack never uses, then MessagePack with
+   extension types (``extended.py``, ``extension.py``).
+3. C encoders take some types for others without a word (a bytearray for bytes, a str subclass for a str,
+   their own extension objects for ours). So each part of a value is looked at before one of them sees it.
+4. The exact class decides whether a part is supported: a subclass would come back as something else.
+5. Pickle is written by, and read by, only those who said ``allow_pickle``. It covers the value as a whole,
+   so that references shared inside of it survive.
+6. Reading costs no more than the bytes are worth, whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import ormsgpack
+
+from ..exception import DeserializationError, ValueTooLargeError
+from ..node.config import VALUE_DEPTH_MAX
+from ..node.number import EXTENDED
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["ValueCodec"]
+
+_SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
+_FIXED: Final = _SCALARS - {str, bytes}
+_OPTIONS: Final = ormsgpack.OPT_NON_STR_KEYS
+
+_pack: Final = ormsgpack.packb
+_unpack: Final = ormsgpack.unpackb
+
+
+class ValueCodec:
+    """Encodes and decodes the values of one Dict handle. Without state: threads may share it."""
+
+    __slots__ = ("_bytes_max", "_pickled", "_unpickled")
+
+    def __init__(self, *, allow_pickle: bool, value_bytes_max: int) -> None:
+        self._bytes_max = value_bytes_max
+        self._pickled = _pickled if allow_pickle else None
+        self._unpickled = _unpickled if allow_pickle else _unpickling_refused
+
+    def encode(self, value: object) -> bytes:
+        """Return `value` as bytes.
+
+        Raises TypeError for a value with an unsupported part (unless pickle is allowed),
+        ValueTooLargeError above `value_bytes_max`, InvalidError for nesting deeper than
+        `VALUE_DEPTH_MAX`.
+        """
+        bytes_max = self._bytes_max
+        try:
+            plain = _parts_left(value, bytes_max, 0, bytes_max) >= 0
+            data = _pack(value, None, _OPTIONS) if plain else self._encode_extended(value)
+        except ormsgpack.MsgpackEncodeError:  # an int of more than 64 bits, or a str with lone surrogates
+            data = self._encode_extended(value)
+        if len(data) > bytes_max:
+            raise _too_large(len(data), bytes_max)
+        return data
+
+    def decode(self, data: bytes) -> object:
+        """Return the value that `encode` made `data` of.
+
+        Raises DeserializationError for pickled data (unless pickle is allowed), for extensions that this
+        version does not know, for what cannot be rebuilt here, and for malformed bytes.
+        """
+        try:
+            if data[0] != EXTENDED:
+                return _unpack(data, option=_OPTIONS)
+            return _extended_reader()(data, self._unpickled)
+        except DeserializationError:
+            raise
+        except Exception as error:
+            # Anything may come here: constructors of many types meet bytes that anybody may have written,
+            # and unpickling runs the application's own code.
+            raise DeserializationError(f"the value cannot be read: {type(error).__name__}: {error}") from error
+
+    def _encode_extended(self, value: object) -> bytes:
+        return _extended_writer()(value, self._bytes_max, self._pickled)
+
+
+@cache
+def _extended_writer() -> Callable[[object, int, Callable[[object, int], bytes] | None], bytes]:
+    from .extended import write_extended
+
+    return write_extended
+
+
+@cache
+def _extended_reader() -> Callable[[bytes, Callable[[bytes], object]], object]:
+    """Return the reader of extended values; it is loaded with the first of them, since most have none."""
+    from .extended import read_extended
+
+    return read_extended
+
+
+# -- plain values ----------------------------------------------------------------------------------------
+
+_NOT_PLAIN: Final = -1
+
+
+def _parts_left(value: object, parts_left: int, depth: int, bytes_max: int) -> int:
+    """Count down `parts_left` by the parts of a plain `value`, or return `_NOT_PLAIN`.
+
+    Each part takes a byte or more, so that ValueTooLargeError can be raised long before a few lists that
+    stand for astronomically many items, or one huge string, are turned into bytes.
+    """
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str and type(key) not in _SCALARS:
+                return _NOT_PLAIN
+        parts = value.values()
+    elif kind is list:
+        parts = value
+    elif kind is str or kind is bytes:
+        return ...
+    for part in parts:
+        ...
+# -- pickle --------------------------------------------------------------------------------------------
+
+
+class _BoundedBuffer(io.BytesIO):
+    """Takes no more than `bytes_max`, so that a huge object is not pickled to its end in vain."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__()
+        self._bytes_max = bytes_max
+
+    def write(self, chunk: Buffer, /) -> int:
+        written = super().write(chunk)
+        if self.tell() > self._bytes_max:
+            raise too_large(self.tell(), self._bytes_max)
+        return written
+
+
+def _pickled(value: object, bytes_max: int) -> bytes:
+    import cloudpickle
+
+    buffer = _BoundedBuffer(bytes_max)
+    try:
+        cloudpickle.dump(value, buffer)
+    except ValueTooLargeError:
+        raise
+    except Exception as error:  # the application's own code runs here
+        raise TypeError(f"the value cannot be pickled: {type(error).__name__}: {error}") from error
+    return buffer.getvalue()
+
+
+def _unpickled(payload: bytes) -> object:
+    import pickle
+
+    return pickle.loads(payload)
+
+
+def _unpickling_refused(_payload: bytes) -> object:
+    raise DeserializationError(
+        "the value was pickled, and this handle does not unpickle: open the Dict with allow_pickle=True"
+        " if everybody who writes to it is to be trusted"
+    )

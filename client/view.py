@@ -1,0 +1,151 @@
+"""`keys()`, `values()`, `items()`: views that stream a Dict in pages.
+
+A view can be iterated any number of times, each time anew, and holds no transaction and no connection
+between two pages: nothing is left open when a loop is broken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, ItemsView, Iterator, KeysView, ValuesView
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from .keys import decode_key, encode_key, encode_prefix
+from .method import drive, watch_for_loops
+from .transport import BLOCKING, current
+
+if TYPE_CHECKING:
+    from .dict import Dict
+
+T = TypeVar("T")
+Pick = Callable[["Dict[Any, Any]", bytes, bytes], T]
+"""Makes an element of the encoded key and value."""
+
+
+def pick_key(_: Dict[Any, Any], key: bytes, __: bytes) -> object:
+    """The key."""
+    return decode_key(key)
+
+
+def pick_value(handle: Dict[Any, Any], _: bytes, body: bytes) -> object:
+    """The value."""
+    return handle._decode(body)
+
+
+def pick_item(handle: Dict[Any, Any], key: bytes, body: bytes) -> tuple[object, object]:
+    """Both."""
+    return decode_key(key), handle._decode(body)
+
+
+class Stream(Generic[T]):
+    """What the three views share: a Dict, a prefix, and what to make of each entry."""
+
+    def __init__(self, handle: Dict[Any, Any], prefix: object, pick: Pick[T]) -> None:
+        self.handle = handle
+        self.prefix = b"" if prefix is None else encode_prefix(prefix)
+        self.pick = pick
+
+    def __iter__(self) -> Iterator[T]:
+        watch_for_loops("iteration")
+        handle, pick, start = self.handle, self.pick, None
+        while True:
+            page = drive(handle._page(BLOCKING, start, self.prefix))
+            for key, body in page.entries:
+                yield pick(handle, key, body)
+            start = page.next
+            if start is None:
+                return
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self) if self.prefix else len(self.handle)
+
+
+class AsyncStream(AsyncIterator[T]):
+    """The same for an event loop. A plain object: it may be dropped half-way without being closed."""
+
+    def __init__(self, stream: Stream[T]) -> None:
+        self._stream = stream
+        self._start: bytes | None = None
+        self._more = True
+        self._entries: Iterator[tuple[bytes, bytes]] = iter(())
+
+    async def __anext__(self) -> T:
+        stream = self._stream
+        while True:
+            for key, body in self._entries:
+                return stream.pick(stream.handle, key, body)
+            if not self._more:
+                raise StopAsyncIteration
+            page = await stream.handle._page(current(), self._start, stream.prefix)
+            self._entries = iter(page.entries)
+            self._start = page.next
+            self._more = page.next is not None
+
+
+class DictKeysView(Stream[Any], KeysView[Any]):
+    """`d.keys(prefix)`."""
+
+    def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
+        KeysView.__init__(self, handle)
+        Stream.__init__(self, handle, prefix, pick_key)
+
+    def __contains__(self, key: object) -> bool:
+        return matches(key, self.prefix) and key in self.handle
+
+
+class DictValuesView(Stream[Any], ValuesView[Any]):
+    """`d.values(prefix)`."""
+
+    def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
+        ValuesView.__init__(self, handle)
+        Stream.__init__(self, handle, prefix, pick_value)
+
+    def __contains__(self, value: object) -> bool:
+        return any(value == mine for mine in self)
+
+
+class DictItemsView(Stream[Any], ItemsView[Any, Any]):
+    """`d.items(prefix)`."""
+
+    def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
+        ItemsView.__init__(self, handle)
+        Stream.__init__(self, handle, prefix, pick_item)
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        key, value = item
+        missing = object()
+        return matches(key, self.prefix) and self.handle.get(key, missing) == value
+
+
+def matches(key: object, prefix: bytes) -> bool:
+    """Whether a key is one of those that start with an encoded prefix."""
+    return not prefix or encode_key(key).startswith(prefix)
+
+
+class viewing:  # noqa: N801 - reads like `property`
+    """Makes a method that returns a view, and whose ``aio`` returns an async iterator."""
+
+    def __init__(self, view: Callable[[Dict[Any, Any], object], Stream[Any]], doc: str) -> None:
+        self._view = view
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Dict[Any, Any] | None, owner: type) -> object:
+        if instance is None:
+            return self
+        view = self._view
+
+        def call(prefix: object = None) -> Stream[Any]:
+            return view(instance, prefix)
+
+        def aio(prefix: object = None) -> AsyncStream[Any]:
+            return AsyncStream(view(instance, prefix))
+
+        call.__name__ = call.__qualname__ = self._name
+        call.__doc__ = self.__doc__
+        cast("Any", call).aio = aio
+        instance.__dict__[self._name] = call
+        return call

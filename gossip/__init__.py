@@ -1,0 +1,1 @@
+"""WHO is here. Pure: time comes in as an argument."""

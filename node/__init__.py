@@ -1,0 +1,1 @@
+"""ONE member: its store today, its replica core and shell with the cluster."""

@@ -1,0 +1,104 @@
+"""Time and randomness, the two things that a store cannot work out for itself.
+
+`Clock` and `Random` are what a store is given; `SystemClock` and `system_random` are the real ones.
+`HybridClock` turns readings into stamps that never run back (Kulkarni et al., "Logical Physical
+Clocks", 2014), embedded in 64 bits: 48 of milliseconds since 1970, 16 of a counter.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+COUNTER_BITS = 16
+
+Random = Callable[[int], bytes]
+"""`random(n)` gives n unpredictable bytes."""
+
+
+class Clock(Protocol):
+    """The clocks of one host."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970. May jump, in both directions."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds since the host booted, the same for all its processes; never jumps."""
+        ...
+
+    def boot_id(self) -> bytes:
+        """16 bytes that differ from boot to boot: `monotonic_ms` of another boot means nothing."""
+        ...
+
+
+class SystemClock:
+    """The host's own clocks."""
+
+    def __init__(self) -> None:
+        self._boot_id = _boot_id()
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def boot_id(self) -> bytes:
+        return self._boot_id
+
+
+def _boot_id() -> bytes:
+    try:
+        return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).bytes
+    except (OSError, ValueError):
+        return bytes(16)  # not Linux: the monotonic clock alone must tell boots apart
+
+
+def system_random(count: int) -> bytes:
+    """`count` bytes from the operating system."""
+    return os.urandom(count)
+
+
+class HybridClock:
+    """Now, never running back, whatever happens to the wall clock.
+
+    It runs at the monotonic clock's rate from the furthest instant it has seen: of the wall clock, and
+    of stamps that other processes left in the store. So a wall clock that is set back neither revives
+    what has expired nor makes time stand still until it has caught up.
+
+    Safe to share between threads: a lost update of `_lead_ms` is made good at the next reading.
+    """
+
+    __slots__ = ("_lead_ms", "_monotonic_ms", "_wall_ms", "last")
+
+    def __init__(self, clock: Clock) -> None:
+        self._wall_ms = clock.wall_ms
+        self._monotonic_ms = clock.monotonic_ms
+        self._lead_ms = clock.wall_ms() - clock.monotonic_ms()
+        #: The highest stamp handed out or observed.
+        self.last = 0
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, at or after every earlier answer and every observed stamp."""
+        lead_ms = self._wall_ms() - (monotonic_ms := self._monotonic_ms())
+        if lead_ms > self._lead_ms:
+            self._lead_ms = lead_ms
+        return monotonic_ms + self._lead_ms
+
+    def observe(self, stamp: int) -> None:
+        """Take note of a stamp found in the store."""
+        if stamp > self.last:
+            self.last = stamp
+            lead_ms = (stamp >> COUNTER_BITS) - self._monotonic_ms()
+            if lead_ms > self._lead_ms:
+                self._lead_ms = lead_ms
+
+    def stamp(self) -> int:
+        """A stamp above all that was handed out or observed. For one thread at a time."""
+        self.last = stamp = max(self.now_ms() << COUNTER_BITS, self.last + 1)
+        return stamp

@@ -1,0 +1,129 @@
+"""Every limit and time of ringdict: a name, a unit, and the reason for the number.
+
+Rules of this file:
+1. A number that bounds something (a size, a count, a wait) stands here and nowhere else.
+2. Its last words are its unit, then ``max`` or ``min`` where it is a bound.
+3. Formats (codes, struct layouts) are not limits: they stand with what they encode.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+# -- names, keys and values ----------------------------------------------------------------------
+
+DICT_NAME_CHARS_MAX = 64
+"""Long enough for a path-like name, short enough for one line of a table."""
+
+KEY_BYTES_MAX = 4 * KIB
+"""Of one encoded key. A key travels in every message about it; a larger one belongs into a value."""
+
+KEY_INLINE_BYTES_MAX = 440
+"""LMDB keys end at 511 bytes; Dict id, partition and key space take 11 of them."""
+
+KEY_HEAD_BYTES = 425
+"""What an over-long key keeps of itself in the LMDB key, before a 16-byte hash. Prefixes of up to this
+length can still be found by seeking, and the sum, 441, is longer than any key stored in full: no short
+key can be taken for a long one."""
+
+KEY_DEPTH_MAX = 32
+"""Of tuples and frozensets inside each other in a key: bounds the recursion of encoder and decoder."""
+
+VALUE_BYTES_DEFAULT = 100 * KIB
+"""The reference's limit for one value; raised per store or cluster, up to `VALUE_BYTES_MAX`."""
+
+VALUE_BYTES_MAX = 64 * MIB
+"""A value is held whole in memory by writer, store and reader, and copied a few times on its way."""
+
+VALUE_DEPTH_MAX = 128
+"""Of containers inside each other in a value: far from the C stack's end in every codec used."""
+
+# -- the store -----------------------------------------------------------------------------------
+
+MAP_BYTES = TIB
+"""Reserved address space, not disk: large enough never to grow, which would invalidate the open
+transactions of every process. Where the system refuses it the store starts smaller and grows."""
+
+MAP_BYTES_MIN = 64 * MIB
+"""The smallest map worth opening (a strict `ulimit -v`)."""
+
+READERS_MAX = 8192
+"""Slots for read transactions open at one moment, over all processes (64 bytes of lock file each): 250
+processes of 32 threads."""
+
+GATE_TIMEOUT_S = 5.0
+"""How long a write waits for other writers before `UnavailableError`. The longest transaction of a
+healthy store, an update of 10,000 large entries, holds the gate well under a second."""
+
+GATE_POLL_S_MIN = 0.000_1
+GATE_POLL_S_MAX = 0.002
+"""`flock` has no timed form, so a waiting writer polls, ever slower up to this: a put's latency beside
+other writers grows by at most one poll, and fifty waiting processes cost a few percent of a core."""
+
+FORK_WAIT_S_MAX = 10.0
+"""How long a fork waits for the transactions of other threads before it goes ahead with a warning."""
+
+BATCH_ENTRIES_MAX = 10_000
+"""Of one transaction of `update`, `delete_many`, `get_many`: bounds how long others wait for the gate."""
+
+BATCH_BYTES_MAX = 64 * MIB
+"""Of keys and values in one such transaction; at least one entry goes in whatever its size."""
+
+GROUP_REQUESTS_MAX = 1_000
+"""Writes of event loops and contending threads that share one transaction (group commit)."""
+
+WRITER_QUEUE_REQUESTS_MAX = 100_000
+"""Writes waiting for the writer thread; beyond it a write is refused at once, not queued for ever."""
+
+WRITER_IDLE_S = 10.0
+"""After this long without work the writer thread ends; the next request starts another."""
+
+STALE_READERS_COMMITS = 1_000
+"""Every so many commits, slots of readers that died are cleared: a dead reader's snapshot pins pages."""
+
+PAGE_ENTRIES_MAX = 256
+"""Of one page of an iteration: about half a millisecond of an event loop's time."""
+
+PAGE_JUMPS_MAX = 512
+"""Seeks of one page of a prefix iteration, which needs up to two per partition: half a millisecond."""
+
+PAGE_BYTES_MAX = 4 * MIB
+"""Of values in one page: what an iteration holds in memory; at least one entry whatever its size."""
+
+# -- sweeping ------------------------------------------------------------------------------------
+
+SWEEP_ENTRIES_MAX = 512
+"""Dead entries looked at in one transaction: it holds the gate for a few milliseconds."""
+
+SWEEP_PAUSE_S = 0.005
+"""Between two such transactions while there is a backlog: sweeping takes at most half of the gate."""
+
+SWEEP_INTERVAL_S = 1.0
+"""Between two looks at expiry while entries with a time to live exist."""
+
+SWEEP_IDLE_S = 30.0
+"""After so long with nothing to sweep the thread ends; the next write that needs it starts another."""
+
+HEARTBEAT_INTERVAL_S = 60.0
+HEARTBEAT_TIMEOUT_S = 300.0
+"""An ephemeral Dict lives while its owner's heartbeat is younger than this: five missed beats."""
+
+# -- locks ---------------------------------------------------------------------------------------
+
+LOCK_TTL_DEFAULT_S = 30.0
+"""How long a lock outlives a holder that died."""
+
+LOCK_POLL_S_MIN = 0.001
+LOCK_POLL_S_MAX = 0.025
+"""A waiting `acquire` looks again after this long, ever slower: a look is a memory read."""
+
+TTL_S_MAX = 100 * 366 * 86_400
+"""A century: beyond it an expiry instant no longer fits the entry's arithmetic, and means never."""
+
+# -- event loops ---------------------------------------------------------------------------------
+
+LOOP_TURN_S_MAX = 0.001
+"""How long reads from memory may keep an event loop to themselves before they let others run."""

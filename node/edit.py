@@ -1,0 +1,192 @@
+"""The entries of one Dict inside a write transaction: what every operation is made of.
+
+Rules of this file:
+1. Every change of an entry goes through `write`, `write_many` or `remove`, which keep the Dict's counters
+   and the expiry index in step with it.
+2. An embedded store removes for good: no other replica could bring an older value back.
+3. Every write gets a new stamp; all entries of one `write_many` share one, their keys differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import layout
+from .entry import GLANCE, HEADER_BYTES, NO_OPERATION, DamagedEntryError, Stored, decode, encode
+from .table import VALUELESS, Located, Table
+from .transaction import DictState, WriteTransaction
+
+
+class Found(NamedTuple):
+    """What stands at a key's place now.
+
+    `counted` is whether the Dict's counters know it; `entry` is None unless it is visible; a damaged
+    entry is counted and not visible, and `damaged` says so.
+    """
+
+    counted: bool
+    size_bytes: int
+    version: int
+    expires_ms: int
+    entry: Stored | None
+    damaged: bool = False
+
+
+ABSENT = Found(False, 0, 0, 0, None)
+
+
+class Edit:
+    """One Dict in one write transaction."""
+
+    __slots__ = ("state", "table", "transaction")
+
+    def __init__(self, transaction: WriteTransaction, table: Table) -> None:
+        self.transaction = transaction
+        self.table = table
+        self.state: DictState = transaction.state(table.dict_id)
+
+    def look(self, located: Located) -> Found:
+        """What stands at `located`."""
+        raw = self.transaction.get(located.place)
+        if raw is None:
+            return ABSENT
+        try:
+            entry = decode(raw, located.key_hash)
+        except DamagedEntryError:
+            return Found(True, len(located.key) + max(0, len(raw) - HEADER_BYTES), 0, 0, None, True)
+        counted = entry.version > self.state.cleared_at
+        visible = (
+            counted
+            and not entry.flags & VALUELESS
+            and not 0 < entry.expires_ms <= self.transaction.now_ms
+        )
+        size_bytes = len(located.key) + len(entry.body)
+        return Found(counted, size_bytes, entry.version, entry.expires_ms, entry if visible else None)
+
+    def visible(self, located: Located) -> tuple[Found, Stored | None]:
+        """What stands at `located`, and the entry if it is visible.
+
+        Raises:
+            DamagedEntryError: it is damaged, so that nothing can be decided on it.
+        """
+        found = self.look(located)
+        if found.damaged:
+            raise DamagedEntryError(located.key)
+        return found, found.entry
+
+    def write(  # noqa: PLR0913 - an entry has this many parts
+        self,
+        located: Located,
+        body: bytes,
+        expires_ms: int,
+        found: Found,
+        *,
+        flags: int = 0,
+        operation_id: bytes = NO_OPERATION,
+        uncounted: bool = False,
+    ) -> int:
+        """Put `body` at `located`, in place of what was `found` there; the version it got.
+
+        `uncounted` entries (locks) show up in no counter and never carry an expiry.
+        """
+        version = self.transaction.stamp(self.state, found.version)
+        long_key = located.key if layout.is_long(located.key) else b""
+        entry = Stored(
+            flags, version, self.transaction.node, 0, expires_ms, operation_id, long_key, body
+        )
+        if not uncounted:
+            self._uncount(located, found)
+            self._count(located, len(located.key) + len(body), version, expires_ms)
+        self.transaction.put(located.place, encode(entry, located.key_hash))
+        return version
+
+    def touch(self, located: Located, found: Found, entry: Stored, expires_ms: int) -> None:
+        """Give a visible entry another expiry, and no new version."""
+        self._uncount(located, found)
+        self._count(located, found.size_bytes, found.version, expires_ms)
+        self.rewrite(located, entry._replace(expires_ms=expires_ms))
+
+    def rewrite(self, located: Located, entry: Stored) -> None:
+        """Store an entry again under its version, with a new touch stamp."""
+        touch = self.transaction.stamp(self.state, max(entry.version, entry.touch))
+        self.transaction.put(located.place, encode(entry._replace(touch=touch), located.key_hash))
+
+    def remove(self, located: Located, found: Found, *, uncounted: bool = False) -> None:
+        """Remove what was `found` at `located`. Its version stays below every later stamp of the Dict."""
+        self.transaction.stamp(self.state, found.version)
+        if not uncounted:
+            self._uncount(located, found)
+        self.transaction.delete(located.place)
+
+    def write_many(self, rows: Sequence[tuple[Located, bytes]], expires_ms: int) -> None:
+        """Put many bodies at once. `rows` are sorted by place, and no place comes twice."""
+        cursor = self.transaction.raw.cursor()
+        highest = 0
+        standing = dict(cursor.getmulti([located.place for located, _ in rows]))
+        for located, _ in rows:
+            raw = standing.get(located.place)
+            if raw is not None and len(raw) >= HEADER_BYTES:
+                highest = max(highest, self._uncount_raw(located, raw))
+        version = self.transaction.stamp(self.state, highest)
+        node = self.transaction.node
+        items: list[tuple[bytes, bytes]] = []
+        size_bytes = 0
+        for located, body in rows:
+            place, key_hash, key = located
+            long_key = key if layout.is_long(key) else b""
+            entry = Stored(0, version, node, 0, expires_ms, NO_OPERATION, long_key, body)
+            items.append((place, encode(entry, key_hash)))
+            size_bytes += len(key) + len(body)
+            if expires_ms:
+                self._index(located, version, expires_ms)
+        self.state.entries += len(rows)
+        self.state.bytes += size_bytes
+        cursor.putmulti(items)
+
+    def clear(self) -> None:
+        """Make every entry absent, locks included, whatever their number; the sweeper does the rest."""
+        self.state.cleared_at = self.transaction.stamp(self.state)
+        self.state.entries = self.state.bytes = self.state.expiring = 0
+        self.transaction.put(layout.SWEEP + self.table.dict_id, b"")
+        self.transaction.sweepable = True
+
+    # -- counters and index ----------------------------------------------------------------------
+
+    def _count(self, located: Located, size_bytes: int, version: int, expires_ms: int) -> None:
+        self.state.entries += 1
+        self.state.bytes += size_bytes
+        if expires_ms:
+            self._index(located, version, expires_ms)
+
+    def _uncount(self, located: Located, found: Found) -> None:
+        if not found.counted:
+            return
+        self.state.entries -= 1
+        self.state.bytes -= found.size_bytes
+        if found.expires_ms:
+            self._unindex(located, found.expires_ms)
+
+    def _uncount_raw(self, located: Located, raw: bytes) -> int:
+        """`_uncount` for an entry that is overwritten unseen; its version."""
+        _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
+        if version > self.state.cleared_at:
+            self.state.entries -= 1
+            self.state.bytes -= len(located.key) + len(raw) - HEADER_BYTES - key_bytes
+            if expires_ms:
+                self._unindex(located, expires_ms)
+        return int(version)
+
+    def _index(self, located: Located, version: int, expires_ms: int) -> None:
+        self.state.expiring += 1
+        self.transaction.sweepable = True
+        key = layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)
+        place = located.place[layout.DICT_ID_BYTES :]
+        self.transaction.raw.put(key, version.to_bytes(8, "big") + place)
+
+    def _unindex(self, located: Located, expires_ms: int) -> None:
+        key = layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)
+        if self.transaction.raw.delete(key):
+            self.state.expiring -= 1
+
+

@@ -1,0 +1,335 @@
+"""One LMDB environment, open once in this process, through forks and growth of its map.
+
+Rules of this file:
+1. A read transaction is open only between `_active.append` and `_active.pop`; whoever must have none
+   open (a fork, a change of the map) calls `pause`, which stops new ones and waits for the rest.
+2. A write transaction is open only while its thread holds `writer`.
+3. LMDB's exceptions end here: what leaves this file is a `ringdict` error, or `MapFullError`, which the
+   writer answers with `grow`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock
+
+import lmdb
+
+from ..exception import ClosedError, Error, StoreDamagedError, StoreFullError, UnavailableError
+from .config import FORK_WAIT_S_MAX, MAP_BYTES, MAP_BYTES_MIN, READERS_MAX
+from .folder import DAMAGED, ELSEWHERE
+
+LMDB_MAJOR = 0
+"""The stable 0.9 engine and file format, whatever else the binding brings along."""
+FILE_MODE = 0o666
+PAUSE_POLL_S = 0.000_05
+
+MapFullError = lmdb.MapFullError
+DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.BadTxnError,
+    lmdb.PanicError,
+    lmdb.CursorFullError,
+    lmdb.PageFullError,
+)
+"""What LMDB says when its tree is not a tree."""
+
+
+class Environment:
+    """The environment in `path`. A read that finds it closed, as at first use or after a fork, first calls
+    `opener`, which must call `open`."""
+
+    def __init__(
+        self, path: Path, *, sync: bool, opener: Callable[[], None], map_bytes: int = MAP_BYTES
+    ) -> None:
+        self.path = path
+        self._opener = opener
+        self.damaged = False
+        self._sync = sync
+        self._map_bytes = map_bytes
+        self._lmdb: lmdb.Environment | None = None
+        self._inherited: lmdb.Environment | None = None
+        self._closed = False
+        self._fork_holds_writer = False
+        self._fresh_locks()
+
+    def _fresh_locks(self) -> None:
+        #: Held by the thread that has a write transaction open.
+        self.writer = Lock()
+        self._opening = Lock()
+        self._resumed = Event()
+        self._paused = False
+        #: One element per read transaction of this process: a list, since its `append` and `pop` are atomic.
+        self._active: list[None] = []
+        self._begin = self._begin_closed
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def read_pair(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+        """The values under two keys, from one snapshot."""
+        active = self._active
+        active.append(None)
+        try:
+            if self._paused:
+                self._await_resumption(active)
+            transaction = self._begin()
+            try:
+                return transaction.get(first), transaction.get(second)
+            finally:
+                transaction.abort()
+        except lmdb.Error as error:
+            problem = error.with_traceback(None)
+        finally:
+            active.pop()
+        self._recover(problem)
+        return self.read_pair(first, second)
+
+    @contextmanager
+    def reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        """A read transaction. Keep it short: a fork and a growing map wait for its end."""
+        active = self._active
+        while True:
+            active.append(None)
+            try:
+                if self._paused:
+                    self._await_resumption(active)
+                transaction = self._begin()
+            except lmdb.Error as error:
+                active.pop()
+                self._recover(error)
+            except BaseException:
+                active.pop()
+                raise
+            else:
+                break
+        try:
+            yield transaction
+        except lmdb.Error as error:
+            raise self.translated(error) from error
+        finally:
+            transaction.abort()
+            active.pop()
+
+    def _await_resumption(self, active: list[None]) -> None:
+        while self._paused:
+            active.pop()
+            self._resumed.wait()
+            active.append(None)
+
+    def _recover(self, problem: lmdb.Error) -> None:
+        """Return if the read may be tried again."""
+        if not isinstance(problem, lmdb.MapResizedError):
+            raise self.translated(problem) from problem
+        with self.writer:
+            self.adopt_growth()
+
+    # -- writing (the caller holds `writer`) -------------------------------------------------------
+
+    def begin_write(self) -> lmdb.Transaction[bytes]:
+        """A write transaction, to be committed or aborted by the caller. Waits for LMDB's writer lock."""
+        environment = self._lmdb or self.open()
+        try:
+            return environment.begin(write=True)
+        except lmdb.MapResizedError:
+            self.adopt_growth()
+        except lmdb.PanicError:
+            self._reopen()  # an earlier commit failed half-way; the file itself is whole
+        except lmdb.Error as error:
+            raise self.translated(error) from error
+        try:
+            return self.open().begin(write=True)
+        except lmdb.Error as error:
+            raise self.translated(error) from error
+
+    def grow(self) -> None:
+        """Double the map. No transaction of this thread may be open.
+
+        Raises:
+            StoreFullError: the system gives no more address space.
+        """
+        environment = self.open()
+        with self._pausing():
+            size_bytes = environment.info()["map_size"]
+            try:
+                environment.set_mapsize(size_bytes * 2)
+            except (lmdb.Error, MemoryError, OverflowError) as error:
+                raise StoreFullError(
+                    f"the store in {self.path.parent} fills its map of {size_bytes} bytes and the system gives "
+                    "no more address space (see `ulimit -v`)"
+                ) from error
+
+    def adopt_growth(self) -> None:
+        """Take over the map's size after another process has grown it."""
+        environment = self.open()
+        with self._pausing():
+            environment.set_mapsize(0)
+
+    def clear_stale_readers(self) -> int:
+        """Free the slots of readers that died, whose snapshots keep pages from being reused; their number."""
+        return int(self.open().reader_check())
+
+    def used_bytes(self) -> int:
+        """The size of the part of the file that was ever used."""
+        environment = self.open()
+        return (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def _begin_closed(self) -> lmdb.Transaction[bytes]:
+        self._opener()
+        return self.open().begin()
+
+    def open(self) -> lmdb.Environment:
+        """Open the environment if it is not open."""
+        with self._opening:
+            if self._closed:
+                raise ClosedError(f"the store in {self.path.parent} was closed")
+            if self._lmdb is None:
+                if self._inherited is not None:
+                    self._inherited.close()
+                    self._inherited = None
+                self._lmdb = self._open_smaller_and_smaller()
+                self._check_length(self._lmdb)
+                self._begin = self._lmdb.begin
+            return self._lmdb
+
+    def _open_smaller_and_smaller(self) -> lmdb.Environment:
+        size_bytes = self._map_bytes
+        while True:
+            try:
+                return lmdb.Environment(
+                    str(self.path),
+                    map_size=size_bytes,
+                    mode=FILE_MODE,
+                    sync=self._sync,
+                    metasync=self._sync,
+                    max_readers=READERS_MAX,
+                    max_spare_txns=0,  # a cached reader would survive a fork
+                    lib_version=LMDB_MAJOR,
+                )
+            except (lmdb.MemoryError, MemoryError) as error:
+                if size_bytes // 2 < MAP_BYTES_MIN:
+                    raise UnavailableError(
+                        f"the system gives no {size_bytes} bytes of address space for the store in "
+                        f"{self.path.parent}; see `ulimit -v`"
+                    ) from error
+                size_bytes //= 2
+            except lmdb.Error as error:
+                raise self.translated(error) from error
+
+    def _check_length(self, environment: lmdb.Environment) -> None:
+        """Refuse a file that was cut short: touching the missing pages would end the process."""
+        needed_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        length_bytes = (self.path / "data.mdb").stat().st_size
+        if length_bytes < needed_bytes:
+            self._lmdb = None
+            environment.close()
+            raise self._damage(f"the file has {length_bytes} bytes of {needed_bytes}")
+
+    def _reopen(self) -> None:
+        with self._pausing():
+            if self._lmdb is not None:
+                self._lmdb.close()
+                self._lmdb = None
+            self._begin = self._begin_closed
+        self.open()
+
+    def close(self) -> None:
+        """Close for good. Waits for open transactions."""
+        with self.writer, self._pausing():
+            self._closed = True
+            self._begin = self._begin_closed
+            if self._lmdb is not None:
+                self._lmdb.close()
+                self._lmdb = None
+
+    @contextmanager
+    def _pausing(self) -> Iterator[None]:
+        self.pause(FORK_WAIT_S_MAX)
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def pause(self, timeout_s: float) -> bool:
+        """Let no read transaction begin, and wait until none is open. Whether that came about."""
+        self._resumed.clear()
+        self._paused = True
+        deadline_s = time.monotonic() + timeout_s
+        while self._active:
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(PAUSE_POLL_S)
+        return True
+
+    def resume(self) -> None:
+        """Let read transactions begin again."""
+        self._paused = False
+        self._resumed.set()
+
+    # -- forks -------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Bring about that no transaction is open while the process is copied."""
+        self._fork_holds_writer = self.writer.acquire(timeout=FORK_WAIT_S_MAX)
+        if not (self.pause(FORK_WAIT_S_MAX) and self._fork_holds_writer):
+            warnings.warn(
+                f"forked while a transaction of another thread on {self.path.parent} was open for over "
+                f"{FORK_WAIT_S_MAX} s",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        self.resume()
+        if self._fork_holds_writer:
+            self.writer.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: LMDB's handle belongs to the parent."""
+        self._inherited = self._lmdb or self._inherited
+        self._lmdb = None
+        self._fresh_locks()
+
+    # -- errors ------------------------------------------------------------------------------------
+
+    def translated(self, error: lmdb.Error) -> Error:
+        """The ringdict error that says what LMDB's means for the caller."""
+        folder = self.path.parent
+        if isinstance(error, lmdb.DiskError):
+            return StoreFullError(f"the disk that holds the store in {folder} is full. Nothing was written")
+        if isinstance(error, DAMAGE):
+            return self._damage(str(error))
+        if isinstance(error, lmdb.ReadersFullError):
+            return UnavailableError(f"over {READERS_MAX} reads of the store in {folder} are under way at once")
+        if isinstance(error, lmdb.LockError):
+            return UnavailableError(
+                f"another process with this one's pid ({os.getpid()}) has the store in {folder} open: two "
+                "containers cannot share a folder. Start a node (or share the pid namespace)"
+            )
+        if isinstance(error, lmdb.ReadonlyError) or "ead-only" in str(error):
+            return UnavailableError(
+                f"the store in {folder} cannot be opened for writing ({error}): its files belong to another "
+                f"user or the file system is read-only. {ELSEWHERE}"
+            )
+        return UnavailableError(f"the store in {folder} cannot be used: {error}")
+
+    def _damage(self, what: str) -> StoreDamagedError:
+        self.damaged = True
+        try:
+            (self.path.parent / DAMAGED).write_text(f"{what}\n")
+        except OSError:
+            pass  # other processes will find out for themselves
+        return StoreDamagedError(
+            f"the store in {self.path.parent} is damaged ({what}). Save what can be read with "
+            "`ringdict dict items`, then remove the folder"
+        )

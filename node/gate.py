@@ -1,0 +1,120 @@
+"""The fair gate in front of LMDB's writer lock.
+
+LMDB lets one writer in at a time, but its lock is neither fair nor timed: beside a process that writes
+back to back, another waited over a second for one put. So writers first pass a turnstile of two file
+locks: who holds `turn` writes, who holds `queue` is next, and a writer that comes straight back finds
+`queue` taken by the one it kept waiting. A waiter gives up at its deadline. Fairness is all that hangs
+on the turnstile; exclusion is LMDB's own.
+
+Both locks are `flock`s: the kernel drops them when a process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from ..exception import UnavailableError
+from .config import GATE_POLL_S_MAX, GATE_POLL_S_MIN
+
+EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
+FILE_MODE = 0o666
+
+
+class WriterGate:
+    """The turnstile of one store folder, as one process sees it. For one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._queue_path = folder / "gate.queue"
+        self._turn_path = folder / "gate.turn"
+        self._queue = os.open(self._queue_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        self._turn = os.open(self._turn_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+
+    def enter(self, timeout_s: float) -> None:
+        """Wait for this process's turn to write.
+
+        Raises:
+            UnavailableError: others held the gate for `timeout_s`; names the process that does now.
+        """
+        flock = fcntl.flock
+        try:
+            flock(self._queue, EXCLUSIVE)
+        except BlockingIOError:
+            timeout_s -= self._wait(self._queue, timeout_s)
+        try:
+            flock(self._turn, EXCLUSIVE)
+        except BlockingIOError:
+            self._wait(self._turn, timeout_s)
+        finally:
+            flock(self._queue, fcntl.LOCK_UN)
+
+    def try_enter(self) -> bool:
+        """Enter if nobody writes or waits to."""
+        try:
+            fcntl.flock(self._queue, EXCLUSIVE)
+            fcntl.flock(self._turn, EXCLUSIVE)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._queue, fcntl.LOCK_UN)
+        return True
+
+    def leave(self) -> None:
+        """Let the next writer in. Harmless when the gate is not held, so it may stand in a `finally`."""
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the files. Locks held through them stay with the process that a fork copied them from."""
+        os.close(self._queue)
+        os.close(self._turn)
+
+    def _wait(self, descriptor: int, timeout_s: float) -> float:
+        """Poll until the lock is ours; the seconds that took."""
+        start_s = time.monotonic()
+        poll_s = GATE_POLL_S_MIN
+        while (waited_s := time.monotonic() - start_s) < timeout_s:
+            time.sleep(poll_s)
+            poll_s = min(poll_s * 2, GATE_POLL_S_MAX)
+            try:
+                fcntl.flock(descriptor, EXCLUSIVE)
+            except BlockingIOError:
+                continue
+            return time.monotonic() - start_s
+        raise UnavailableError(self._complaint(waited_s))
+
+    def _complaint(self, waited_s: float) -> str:
+        holders = [pid for pid in lock_holders(self._turn_path) if pid != os.getpid()]
+        who = " and ".join(f"process {pid}{_state(pid)}" for pid in holders) or "another process"
+        return (
+            f"no turn to write within {waited_s:.1f} s: {who} holds the store in {self._turn_path.parent}. "
+            "Nothing was written; try again, or let that process go on or end"
+        )
+
+
+def lock_holders(path: Path) -> list[int]:
+    """The pids that hold a `flock` on `path`, as far as this system tells (Linux does)."""
+    try:
+        inode = str(path.stat().st_ino)
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    # "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"; waiters carry "->" behind the number.
+    rows = [line.split() for line in lines]
+    return sorted(
+        {
+            int(row[4])
+            for row in rows
+            if len(row) > 5 and row[1] == "FLOCK" and row[5].rsplit(":", 1)[-1] == inode and int(row[4]) > 0
+        }
+    )
+
+
+def _state(pid: int) -> str:
+    """In brackets, what keeps a process from going on, where that is plain to see."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+    return {"T": " (stopped)", "t": " (stopped by a debugger)", "D": " (waiting for its disk)"}.get(state, "")

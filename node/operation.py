@@ -1,0 +1,419 @@
+"""The write operations, as data: what they decide, written once, applied where the writer lock is held.
+
+Rules of this file:
+1. `apply` decides first and writes last: an operation that raises has written nothing.
+2. An operation holds keys and values as bytes and times as durations, so that it means the same wherever
+   it is applied; instants come from the transaction's clock.
+3. `atomic` operations decide on what they find, and are refused by a damaged store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import ClassVar, Generic, TypeVar
+
+from .clock import Clock
+from .edit import ABSENT, Edit, Found
+from .entry import ATOMIC, Stored
+from .number import decode_number, encode_number
+from .table import Located, Table
+
+R_co = TypeVar("R_co", covariant=True)
+
+NEVER = 0
+"""Time to live: the entry does not expire."""
+KEEP = -1
+"""Time to live: an existing entry keeps its expiry; a new one does not expire."""
+
+
+class MissingKeyError(Exception):
+    """The key is absent, and the operation needs it."""
+
+
+class MismatchError(Exception):
+    """The entry is at version `args[0]` (None: absent), and the operation wants another."""
+
+
+class NotANumberError(Exception):
+    """The value is not a number, and the operation adds to it."""
+
+
+class Operation(Generic[R_co]):
+    """One write of one Dict."""
+
+    __slots__ = ()
+    atomic: ClassVar[bool] = True
+
+    def prepare(self, table: Table) -> None:
+        """Do what needs no lock: called once, before `apply`."""
+
+    def apply(self, edit: Edit) -> R_co:
+        """Carry it out. May be called again, when the transaction of an earlier call was aborted."""
+        raise NotImplementedError
+
+
+class KeyOperation(Operation[R_co]):
+    """One write of one key."""
+
+    __slots__ = ("key", "located", "operation_id")
+    located: Located
+
+    def __init__(self, key: bytes, operation_id: bytes) -> None:
+        self.key = key
+        self.operation_id = operation_id
+
+    def prepare(self, table: Table) -> None:
+        self.located = table.locate(self.key)
+
+
+def expiry(edit: Edit, ttl_ms: int, standing: Stored | None = None) -> int:
+    """The instant at which an entry with that time to live expires, 0 for never."""
+    if ttl_ms == KEEP:
+        return standing.expires_ms if standing else NEVER
+    return edit.transaction.now_ms + ttl_ms if ttl_ms else NEVER
+
+
+class Put(KeyOperation[bool]):
+    """Store a value, whatever stands there. True."""
+
+    __slots__ = ("body", "ttl_ms")
+    atomic: ClassVar[bool] = False
+    flags: ClassVar[int] = 0
+
+    def __init__(self, key: bytes, body: bytes, ttl_ms: int, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.body = body
+        self.ttl_ms = ttl_ms
+
+    def apply(self, edit: Edit) -> bool:
+        self.store(edit, edit.look(self.located))
+        return True
+
+    def store(self, edit: Edit, found: Found) -> int:
+        """Write the value in place of what was found; its version."""
+        return edit.write(
+            self.located,
+            self.body,
+            expiry(edit, self.ttl_ms, found.entry),
+            found,
+            flags=self.flags,
+            operation_id=self.operation_id,
+        )
+
+
+class PutIfAbsent(Put):
+    """Store a value unless the key is present. Whether it was stored."""
+
+    __slots__ = ()
+    atomic: ClassVar[bool] = True
+    flags: ClassVar[int] = ATOMIC
+
+    def apply(self, edit: Edit) -> bool:
+        found, entry = edit.visible(self.located)
+        if entry is not None:
+            return False
+        self.store(edit, found)
+        return True
+
+
+class SetDefault(KeyOperation[bytes]):
+    """Store a value unless the key is present. The value's bytes that stand there then."""
+
+    __slots__ = ("body", "ttl_ms")
+
+    def __init__(self, key: bytes, body: bytes, ttl_ms: int, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.body = body
+        self.ttl_ms = ttl_ms
+
+    def apply(self, edit: Edit) -> bytes:
+        found, entry = edit.visible(self.located)
+        if entry is not None:
+            return entry.body
+        edit.write(
+            self.located,
+            self.body,
+            expiry(edit, self.ttl_ms),
+            found,
+            flags=ATOMIC,
+            operation_id=self.operation_id,
+        )
+        return self.body
+
+
+class Replace(KeyOperation[int]):
+    """Store a value if the entry is at `if_version` (None: if it is absent). Its new version.
+
+    A present entry keeps its expiry; a new one gets `ttl_ms`.
+    """
+
+    __slots__ = ("body", "if_version", "ttl_ms")
+
+    def __init__(
+        self, key: bytes, body: bytes, if_version: int | None, ttl_ms: int, operation_id: bytes
+    ) -> None:
+        super().__init__(key, operation_id)
+        self.body = body
+        self.if_version = if_version
+        self.ttl_ms = ttl_ms
+
+    def apply(self, edit: Edit) -> int:
+        found, entry = edit.visible(self.located)
+        if self.if_version is None:
+            if entry is not None:
+                raise MismatchError(entry.version)
+        elif entry is None:
+            raise MissingKeyError
+        elif entry.version != self.if_version:
+            raise MismatchError(entry.version)
+        return edit.write(
+            self.located,
+            self.body,
+            expiry(edit, KEEP if entry else self.ttl_ms, entry),
+            found,
+            flags=ATOMIC,
+            operation_id=self.operation_id,
+        )
+
+
+class Increment(KeyOperation["int | float"]):
+    """Add to a number. The sum.
+
+    An absent key starts at `initial`, with `ttl_ms`; None: `MissingKeyError`.
+    """
+
+    __slots__ = ("delta", "initial", "ttl_ms")
+
+    def __init__(
+        self, key: bytes, delta: float, initial: float | None, ttl_ms: int, operation_id: bytes
+    ) -> None:
+        super().__init__(key, operation_id)
+        self.delta = delta
+        self.initial = initial
+        self.ttl_ms = ttl_ms
+
+    def apply(self, edit: Edit) -> int | float:
+        found, entry = edit.visible(self.located)
+        start = self.initial if entry is None else decode_number(entry.body)
+        if start is None:
+            raise MissingKeyError if entry is None else NotANumberError
+        total = start + self.delta
+        edit.write(
+            self.located,
+            encode_number(total),
+            expiry(edit, KEEP if entry else self.ttl_ms, entry),
+            found,
+            flags=ATOMIC,
+            operation_id=self.operation_id,
+        )
+        return total
+
+
+class Pop(KeyOperation["bytes | None"]):
+    """Remove an entry, if it is at `if_version` where one is named. Its value's bytes, None if absent."""
+
+    __slots__ = ("if_version",)
+
+    def __init__(self, key: bytes, if_version: int | None, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.if_version = if_version
+
+    def apply(self, edit: Edit) -> bytes | None:
+        found, entry = edit.visible(self.located)
+        if entry is None:
+            return None
+        if self.if_version is not None and entry.version != self.if_version:
+            raise MismatchError(entry.version)
+        edit.remove(self.located, found)
+        return entry.body
+
+
+class Touch(KeyOperation[bool]):
+    """Give an entry another time to live. Whether the key was there."""
+
+    __slots__ = ("if_version", "ttl_ms")
+
+    def __init__(self, key: bytes, ttl_ms: int, if_version: int | None, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.ttl_ms = ttl_ms
+        self.if_version = if_version
+
+    def apply(self, edit: Edit) -> bool:
+        found, entry = edit.visible(self.located)
+        if entry is None:
+            return False
+        if self.if_version is not None and entry.version != self.if_version:
+            raise MismatchError(entry.version)
+        edit.touch(self.located, found, entry, expiry(edit, self.ttl_ms, entry))
+        return True
+
+
+class PutMany(Operation[None]):
+    """Store many values, all or none. Keys must differ from each other."""
+
+    __slots__ = ("items", "rows", "ttl_ms")
+    atomic: ClassVar[bool] = False
+    rows: list[tuple[Located, bytes]]
+
+    def __init__(self, items: Sequence[tuple[bytes, bytes]], ttl_ms: int) -> None:
+        self.items = items
+        self.ttl_ms = ttl_ms
+
+    def prepare(self, table: Table) -> None:
+        self.rows = sorted((table.locate(key), body) for key, body in self.items)
+
+    def apply(self, edit: Edit) -> None:
+        edit.write_many(self.rows, expiry(edit, self.ttl_ms))
+
+
+class DeleteMany(Operation[int]):
+    """Remove many entries, damaged ones too, all in one transaction. How many there were."""
+
+    __slots__ = ("keys", "located")
+    located: list[Located]
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self.keys = keys
+
+    def prepare(self, table: Table) -> None:
+        self.located = sorted(map(table.locate, self.keys))
+
+    def apply(self, edit: Edit) -> int:
+        return sum(self._remove(edit, located) for located in self.located)
+
+    def _remove(self, edit: Edit, located: Located) -> bool:
+        found = edit.look(located)
+        if found == ABSENT:
+            return False
+        present = found.entry is not None or found.damaged
+        if present:
+            edit.remove(located, found)
+        return present
+
+
+class Clear(Operation[None]):
+    """Make every entry absent and release every lock, at once and whatever their number."""
+
+    __slots__ = ()
+
+    def apply(self, edit: Edit) -> None:
+        edit.clear()
+
+
+# -- locks ---------------------------------------------------------------------------------------
+
+LOCK = Struct(">QQ16s16s")
+"""deadline_ms (monotonic; 0: none), ttl_ms, boot id, holder."""
+
+
+class Grant:
+    """Who holds a lock, and until when."""
+
+    __slots__ = ("boot_id", "deadline_ms", "holder", "ttl_ms")
+
+    def __init__(self, deadline_ms: int, ttl_ms: int, boot_id: bytes, holder: bytes) -> None:
+        self.deadline_ms = deadline_ms
+        self.ttl_ms = ttl_ms
+        self.boot_id = boot_id
+        self.holder = holder
+
+    @classmethod
+    def begin(cls, clock: Clock, ttl_ms: int, holder: bytes) -> Grant:
+        """A grant that begins now; `ttl_ms` 0 is for ever."""
+        deadline_ms = clock.monotonic_ms() + ttl_ms if ttl_ms else 0
+        return cls(deadline_ms, ttl_ms, clock.boot_id(), holder)
+
+    @classmethod
+    def decode(cls, body: bytes) -> Grant:
+        return cls(*LOCK.unpack(body))
+
+    def encode(self) -> bytes:
+        return LOCK.pack(self.deadline_ms, self.ttl_ms, self.boot_id, self.holder)
+
+    def over(self, clock: Clock) -> bool:
+        """Whether it has ended.
+
+        Its time runs on the host's monotonic clock, so that a wall clock set forward ends no lock early.
+        A grant of an earlier boot is over: its holder died with the host. Where no boot id is to be had,
+        a deadline further off than the whole time to live gives the other boot away.
+        """
+        if self.boot_id != clock.boot_id():
+            return True
+        left_ms = self.deadline_ms - clock.monotonic_ms()
+        return bool(self.ttl_ms) and not 0 < left_ms <= self.ttl_ms
+
+
+class LockOperation(KeyOperation[R_co]):
+    """One write of one lock."""
+
+    __slots__ = ()
+
+    def standing(self, edit: Edit) -> tuple[Found, Stored | None]:
+        """What stands there, and the entry if its grant is not over."""
+        found, entry = edit.visible(self.located)
+        if entry is not None and Grant.decode(entry.body).over(edit.transaction.host):
+            entry = None
+        return found, entry
+
+
+class Acquire(LockOperation["int | None"]):
+    """Take a lock if it is free. Its fencing token, None if somebody has it."""
+
+    __slots__ = ("holder", "ttl_ms")
+
+    def __init__(self, key: bytes, holder: bytes, ttl_ms: int, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.holder = holder
+        self.ttl_ms = ttl_ms
+
+    def apply(self, edit: Edit) -> int | None:
+        found, entry = self.standing(edit)
+        if entry is not None:
+            return None
+        grant = Grant.begin(edit.transaction.host, self.ttl_ms, self.holder)
+        return edit.write(
+            self.located,
+            grant.encode(),
+            NEVER,
+            found,
+            flags=ATOMIC,
+            operation_id=self.operation_id,
+            uncounted=True,
+        )
+
+
+class Release(LockOperation[bool]):
+    """Let go of the lock that was granted with `token`. Whether it was still held."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, key: bytes, token: int, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.token = token
+
+    def apply(self, edit: Edit) -> bool:
+        found, entry = self.standing(edit)
+        if found.version != self.token:
+            return False
+        edit.remove(self.located, found, uncounted=True)
+        return entry is not None
+
+
+class Extend(LockOperation[bool]):
+    """Begin the time to live of the lock of `token` anew. Whether it was still held; the token stays."""
+
+    __slots__ = ("token", "ttl_ms")
+
+    def __init__(self, key: bytes, token: int, ttl_ms: int, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.token = token
+        self.ttl_ms = ttl_ms
+
+    def apply(self, edit: Edit) -> bool:
+        _, entry = self.standing(edit)
+        if entry is None or entry.version != self.token:
+            return False
+        grant = Grant.begin(edit.transaction.host, self.ttl_ms, Grant.decode(entry.body).holder)
+        edit.rewrite(self.located, entry._replace(body=grant.encode()))
+        return True

@@ -1,0 +1,356 @@
+"""The embedded store: one folder, any number of processes, one writer at a time.
+
+A read opens a transaction of its own and waits for nobody. A write is a *job*, a function of a write
+transaction: its thread carries it out at once when no other thread of the process writes, else the
+writer thread does, many jobs to one transaction. Between processes the gate decides whose turn it is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from struct import Struct
+from typing import TypeVar
+
+import lmdb
+
+from ..exception import FormatError, OutcomeUnknownError, StoreDamagedError, UnavailableError
+from . import folder as folders
+from . import layout
+from .clock import Clock, HybridClock, Random, SystemClock, system_random
+from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
+from .durability import Durability
+from .edit import Edit
+from .environment import Environment, MapFullError
+from .gate import WriterGate
+from .operation import Operation
+from .sweeper import NOW, Sweeper
+from .table import Table
+from .transaction import WriteTransaction
+from .writer import Outcome, Writer
+
+R = TypeVar("R")
+Job = Callable[[WriteTransaction], R]
+"""Reads, decides, then writes; raises before it has written anything. May be called more than once."""
+
+FORMAT = 1
+"""Of the data on disk. A change that an older version would misread makes it one higher."""
+META = Struct(">HxxI16sQ")
+"""format, partitions, node id, created_ms."""
+NODE_ID_BYTES = 16
+
+
+class Store:
+    """The store in `folder`, opened at first use. Safe to share between threads, usable after a fork.
+
+    Time and randomness come in as arguments; `background` off leaves sweeping to the caller.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durability: Durability = Durability.FSYNC,
+        value_bytes_max: int = VALUE_BYTES_DEFAULT,
+        clock: Clock | None = None,
+        random: Random = system_random,
+        map_bytes: int = MAP_BYTES,
+        background: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.durability = durability
+        self.value_bytes_max = value_bytes_max
+        self.host = clock or SystemClock()
+        self.clock = HybridClock(self.host)
+        self.random = random
+        self.environment = Environment(
+            folder / folders.ENTRIES,
+            sync=durability is Durability.FSYNC,
+            opener=self.open,
+            map_bytes=map_bytes,
+        )
+        self._background = background
+        self._commits = 0
+        self._node = 0
+        self._fresh_locks()
+        _STORES.add(self)
+
+    def _fresh_locks(self) -> None:
+        self._opening = threading.Lock()
+        self._opened = False
+        self._gate: WriterGate | None = None
+        self._tenancy: folders.Tenancy | None = None
+        self._writer = Writer(self._carry_out)
+        self._sweeper = Sweeper(self)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def reading(self) -> AbstractContextManager[lmdb.Transaction[bytes]]:
+        """A read transaction. Keep it short: a fork and a growing map wait for its end."""
+        return self.environment.reading()
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def write(self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
+        """Carry out an operation on a Dict; when this returns, it is as durable as the store promises.
+
+        Raises:
+            UnavailableError: other writers did not let it in within `timeout_s`. Nothing was written.
+            StoreFullError, StoreDamagedError: as they say. Nothing was written.
+            DictGoneError, DamagedEntryError, MismatchError, …: what the operation raises.
+        """
+        return self.run(self.job(table, operation), timeout_s)
+
+    def submit_job(
+        self, job: Job[R], done: Callable[[Outcome[R]], None], timeout_s: float = GATE_TIMEOUT_S
+    ) -> Callable[[], bool]:
+        """Hand a job to the writer thread, which calls `done` with its outcome.
+
+        The answer takes it back: it is True if the job had not begun, and then never will.
+        """
+        return self._writer.submit(job, done, timeout_s)
+
+    def job(self, table: Table, operation: Operation[R]) -> Job[R]:
+        """The operation as a function of a write transaction, prepared as far as goes without a lock."""
+        if operation.atomic and self.environment.damaged:
+            raise StoreDamagedError(
+                f"the store in {self.folder} is damaged: it decides no atomic operation any more"
+            )
+        operation.prepare(table)
+        return lambda transaction: operation.apply(Edit(transaction, table))
+
+    def run(self, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
+        """Carry out a job, and wait for it."""
+        if not self._opened:
+            self.open()
+        if self._writer.idle and self.environment.writer.acquire(blocking=False):
+            try:
+                return self._transact([job], timeout_s)[0].get()
+            finally:
+                self.environment.writer.release()
+        return self._writer.run(job, timeout_s)
+
+    def sweep_job(self, job: Job[R]) -> R | None:
+        """Carry out a job of the sweeper, unless somebody else wants to write: then None."""
+        if not self._writer.idle or not self.environment.writer.acquire(blocking=False):
+            return None
+        try:
+            return self._transact([job], None)[0].get()
+        except UnavailableError:
+            return None
+        finally:
+            self.environment.writer.release()
+
+    def _carry_out(self, jobs: Sequence[Job[object]], timeout_s: float) -> list[Outcome[object]]:
+        """What the writer thread does with the jobs it has collected."""
+        if not self._opened:
+            self.open()
+        with self.environment.writer:
+            return self._transact(jobs, timeout_s)
+
+    def _transact(self, jobs: Sequence[Job[R]], timeout_s: float | None) -> list[Outcome[R]]:
+        """Jobs in one transaction, through the gate. `timeout_s` None: only if nobody waits there."""
+        gate = self._gate
+        assert gate is not None
+        try:
+            if timeout_s is not None:
+                gate.enter(timeout_s)
+            elif not gate.try_enter():
+                raise UnavailableError("others are writing")
+            while True:
+                try:
+                    return self._attempt(jobs)
+                except MapFullError:
+                    self.environment.grow()
+        finally:
+            gate.leave()
+
+    def _attempt(self, jobs: Sequence[Job[R]]) -> list[Outcome[R]]:
+        raw = self.environment.begin_write()
+        try:
+            self._check_meta(raw)
+            transaction = WriteTransaction(raw, self.clock, self.host, self._node)
+            outcomes = [self._outcome(job, transaction) for job in jobs]
+            if not transaction.writes:
+                return outcomes
+            transaction.flush()
+            self._commit(raw)
+            if transaction.sweepable:
+                self.wake_sweeper()
+            return outcomes
+        except MapFullError:
+            raise
+        except lmdb.Error as error:
+            raise self.environment.translated(error) from error
+        finally:
+            raw.abort()
+
+    def _outcome(self, job: Job[R], transaction: WriteTransaction) -> Outcome[R]:
+        writes = transaction.writes
+        try:
+            return Outcome(job(transaction), None)
+        except lmdb.Error:
+            raise
+        except Exception as error:
+            if transaction.writes != writes:
+                raise  # it broke its promise: nothing of this transaction may stand
+            return Outcome(None, error)
+
+    def _commit(self, raw: lmdb.Transaction[bytes]) -> None:
+        try:
+            raw.commit()
+        except (lmdb.DiskError, MapFullError):
+            raise
+        except lmdb.Error as error:
+            raise OutcomeUnknownError(
+                f"the commit to the store in {self.folder} failed ({error}); it may be on disk or not"
+            ) from error
+        self._commits += 1
+        if self._commits % STALE_READERS_COMMITS == 0:
+            self.environment.clear_stale_readers()
+
+    def _check_meta(self, raw: lmdb.Transaction[bytes]) -> None:
+        """Stop if the folder changed hands since it was opened."""
+        owner = raw.get(layout.OWNER)
+        if owner is not None:
+            raise UnavailableError(
+                f"the store in {self.folder} now belongs to the node {owner.decode(errors='replace')}: set "
+                "RINGDICT_URL to that node's address, so that writes go through it"
+            )
+
+    # -- sweeping ----------------------------------------------------------------------------------
+
+    def wake_sweeper(self) -> None:
+        """Something is there to be swept now, or will be."""
+        if self._background:
+            self._sweeper.wake()
+
+    def sweep(self) -> bool:
+        """Sweep a bounded stretch, in this thread; whether something is left. For tests and tools."""
+        return self._sweeper.step()
+
+    # -- life --------------------------------------------------------------------------------------
+
+    @property
+    def opened(self) -> bool:
+        """Whether it is open already, in this process."""
+        return self._opened
+
+    def open(self) -> None:
+        """Open the store, making it where there is none. Done by every call that needs it.
+
+        Raises:
+            UnavailableError: the folder cannot hold a store, or cannot be reached.
+            FormatError: it was written by a newer version.
+            StoreDamagedError: it is not a store, or no longer.
+        """
+        with self._opening:
+            if self._opened:
+                return
+            folders.prepare(self.folder)
+            try:
+                self._tenancy = self._tenancy or folders.Tenancy(self.folder)
+                self._gate = self._gate or WriterGate(self.folder)
+            except OSError as error:
+                raise UnavailableError(
+                    f"cannot open the store in {self.folder}: {error.strerror}. {folders.ELSEWHERE}"
+                ) from error
+            self._tenancy.share()
+            self.environment.damaged = (self.folder / folders.DAMAGED).exists()
+            self.environment.open()
+            self._read_meta()
+            self._opened = True
+        if self._sweeper.due_in_s() == NOW:
+            self.wake_sweeper()
+
+    def _read_meta(self) -> None:
+        with self.environment.reading() as transaction:
+            meta = transaction.get(layout.META)
+        if meta is None:
+            meta = self._found()
+            self.environment.clear_stale_readers()
+        version = int.from_bytes(meta[:2], "big")
+        if version > FORMAT:
+            raise FormatError(
+                f"the store in {self.folder} was written by a newer ringdict (format {version}; this one reads "
+                f"up to {FORMAT}). Upgrade ringdict"
+            )
+        _, partitions, node_id, _ = META.unpack(meta)
+        if partitions != layout.PARTITIONS:
+            raise FormatError(f"the store in {self.folder} has {partitions} partitions, not {layout.PARTITIONS}")
+        self._node = int.from_bytes(node_id[:8], "big")
+
+    def _found(self) -> bytes:
+        """Begin a new store, unless another process was faster; what its meta record says."""
+        assert self._gate is not None
+        with self.environment.writer:
+            try:
+                self._gate.enter(GATE_TIMEOUT_S)
+                raw = self.environment.begin_write()
+                try:
+                    meta = raw.get(layout.META)
+                    if meta is None:
+                        node_id = self.random(NODE_ID_BYTES)
+                        meta = META.pack(FORMAT, layout.PARTITIONS, node_id, self.host.wall_ms())
+                        raw.put(layout.META, meta)
+                        raw.commit()
+                    return meta
+                except lmdb.Error as error:
+                    raise self.environment.translated(error) from error
+                finally:
+                    raw.abort()
+            finally:
+                self._gate.leave()
+
+    def close(self) -> None:
+        """Finish what was handed to the writer thread, and close. Every later call raises `ClosedError`."""
+        self._writer.close()
+        self._sweeper.close()
+        with self._opening:
+            self.environment.close()
+            if self._gate is not None:
+                self._gate.close()
+                self._gate = None
+            if self._tenancy is not None:
+                self._tenancy.close()
+                self._tenancy = None
+        _STORES.discard(self)
+
+    def before_fork(self) -> None:
+        """See `Environment`."""
+        self.environment.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """See `Environment`."""
+        self.environment.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        """Forget all that belongs to the parent; the store is opened again at first use."""
+        self.environment.after_fork_in_child()
+        if self._gate is not None:
+            self._gate.close()
+        if self._tenancy is not None:
+            self._tenancy.close()
+        self._fresh_locks()
+
+
+_STORES: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _each(method: Callable[[Store], None]) -> Callable[[], None]:
+    def call() -> None:
+        for store in list(_STORES):
+            method(store)
+
+    return call
+
+
+os.register_at_fork(
+    before=_each(Store.before_fork),
+    after_in_parent=_each(Store.after_fork_in_parent),
+    after_in_child=_each(Store.after_fork_in_child),
+)

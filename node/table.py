@@ -1,0 +1,260 @@
+"""The entries of one Dict, as a reader sees them. No call here waits for a writer.
+
+An entry is *counted* when its version is above the Dict's `cleared_at`, and *visible* when it is counted,
+not expired and not a tombstone. What is not visible is absent to every caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import lmdb
+from xxhash import xxh3_64_intdigest
+
+from . import layout
+from .config import KEY_HEAD_BYTES, KEY_INLINE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_JUMPS_MAX
+from .entry import (
+    CHECKSUM_BYTES,
+    CHECKSUM_MASK,
+    EXPIRED,
+    GLANCE,
+    HEADER_BYTES,
+    TOMBSTONE,
+    VERSION_AT,
+    DamagedEntryError,
+    Stored,
+    decode,
+)
+from .transaction import CLEARED_AT_BYTES, DictGoneError, DictState
+
+if TYPE_CHECKING:
+    from .store import Store
+
+VALUELESS = TOMBSTONE | EXPIRED
+VERSION_END = VERSION_AT + CLEARED_AT_BYTES
+
+Row = tuple[bytes, bytes]
+"""A place in the store and the bytes that stand there."""
+
+
+class Located(NamedTuple):
+    """A key with its hash and its place in the store. Sorts by place."""
+
+    place: bytes
+    key_hash: int
+    key: bytes
+
+
+class Page(NamedTuple):
+    """A stretch of a scan: (key, value's bytes) of what it found, and where the next stretch begins
+    (None: this was the last)."""
+
+    entries: list[tuple[bytes, bytes]]
+    next: bytes | None
+
+
+class Table:
+    """Reads of one Dict in one store. Safe to share between threads.
+
+    Every call raises `DictGoneError` once the Dict was deleted.
+    """
+
+    __slots__ = ("_read_pair", "_seed", "_state_key", "dict_id", "store")
+
+    def __init__(self, store: Store, dict_id: bytes) -> None:
+        self.store = store
+        self.dict_id = dict_id
+        self._seed = int.from_bytes(dict_id, "big")
+        self._state_key = layout.STATE + dict_id
+        self._read_pair = store.environment.read_pair
+
+    # -- one key ---------------------------------------------------------------------------------
+
+    def locate(self, key: bytes) -> Located:
+        """Where `key` stands."""
+        key_hash = xxh3_64_intdigest(key, self._seed)
+        stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
+        place = self.dict_id + layout.PARTITION_NAMES[key_hash & layout.PARTITION_MASK] + stored
+        return Located(place, key_hash, key)
+
+    def read(self, key: bytes) -> bytes | None:
+        """The value's bytes, None when the key is absent. The hot path: one transaction, two look-ups.
+
+        Raises:
+            DamagedEntryError: the stored bytes are not what was written.
+        """
+        key_hash = xxh3_64_intdigest(key, self._seed)
+        stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
+        place = self.dict_id + layout.PARTITION_NAMES[key_hash & layout.PARTITION_MASK] + stored
+        state, raw = self._read_pair(self._state_key, place)
+        if state is None:
+            raise DictGoneError
+        return None if raw is None else self._body(raw, key_hash, state)
+
+    def find(self, key: bytes) -> Stored | None:
+        """The visible entry of `key`, header and all. Raises as `read` does."""
+        located = self.locate(key)
+        state, raw = self._read_pair(self._state_key, located.place)
+        if state is None:
+            raise DictGoneError
+        if raw is None or self._body(raw, located.key_hash, state) is None:
+            return None
+        return decode(raw, located.key_hash)
+
+    def read_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values' bytes of `keys`, in their order, from one snapshot.
+
+        Raises:
+            DamagedEntryError: with the damaged key as its argument.
+        """
+        located = [self.locate(key) for key in keys]
+        with self.store.reading() as transaction:
+            state = self._state(transaction)
+            found: list[bytes | None] = [transaction.get(each.place) for each in located]
+        return [
+            None if raw is None else self._named_body(raw, each.key, each.key_hash, state)
+            for each, raw in zip(located, found, strict=True)
+        ]
+
+    # -- all keys --------------------------------------------------------------------------------
+
+    def state(self) -> DictState:
+        """The Dict's counters as they are now."""
+        with self.store.reading() as transaction:
+            return DictState.decode(self._state(transaction))
+
+    def count(self) -> int:
+        """How many entries are visible: the counter, less what has expired and is not yet swept."""
+        with self.store.reading() as transaction:
+            raw = self._state(transaction)
+            state = DictState.decode(raw)
+            if not state.expiring:
+                return state.entries
+            due = overdue(transaction, self.dict_id, self._now_ms(raw), state.cleared_at)
+            overdue_entries = sum(1 for _ in due)
+        if overdue_entries:
+            self.store.wake_sweeper()
+        return state.entries - overdue_entries
+
+    def page(self, start: bytes | None, prefix: bytes = b"") -> Page:
+        """The stretch of entries from the place `start` on, with keys that start with `prefix`.
+
+        They come in order of partition, then key. The stretch is bounded in entries and bytes, and no
+        transaction stays open behind it. It may be empty without being the last.
+
+        Raises:
+            DamagedEntryError: with the damaged key as its argument.
+        """
+        with self.store.reading() as transaction:
+            state = self._state(transaction)
+            rows, next_start = self._rows(transaction, start, prefix[:KEY_HEAD_BYTES])
+        entries: list[tuple[bytes, bytes]] = []
+        seed = self._seed
+        for place, raw in rows:
+            key = place[layout.PREFIX_BYTES :]
+            if len(key) > KEY_INLINE_BYTES_MAX:
+                key = whole_key(raw)
+                if not key.startswith(prefix):
+                    continue  # only its head matches
+            body = self._named_body(raw, key, xxh3_64_intdigest(key, seed), state)
+            if body is not None:
+                entries.append((key, body))
+        return Page(entries, next_start)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _rows(
+        self, transaction: lmdb.Transaction, start: bytes | None, head: bytes
+    ) -> tuple[list[Row], bytes | None]:
+        """Rows from `start` on whose keys start with `head`, and where to go on (None: nowhere).
+
+        Within a partition keys are in order, so what does not match is leapt over, not read through.
+        """
+        rows: list[Row] = []
+        size_bytes = 0
+        lowest = head or layout.KEY_SPACE
+        cursor = transaction.cursor()
+        target = start or self.dict_id + layout.PARTITION_NAMES[0] + lowest
+        for _ in range(PAGE_JUMPS_MAX):
+            if not cursor.set_range(target):
+                return rows, None
+            for place, raw in cursor.iternext():
+                if not place.startswith(self.dict_id):
+                    return rows, None
+                if not place.startswith(head, layout.PREFIX_BYTES) if head else place[layout.PREFIX_BYTES] < 2:
+                    break
+                rows.append((place, raw))
+                size_bytes += len(raw)
+                if len(rows) >= PAGE_ENTRIES_MAX or size_bytes >= PAGE_BYTES_MAX:
+                    return rows, place + b"\0"
+            else:
+                return rows, None
+            leap = self._leap(place, lowest)
+            if leap is None:
+                return rows, None
+            target = leap
+        return rows, target
+
+    def _leap(self, place: bytes, lowest: bytes) -> bytes | None:
+        """The next place behind an unwanted one at which a wanted key can stand."""
+        partition = int.from_bytes(place[layout.DICT_ID_BYTES : layout.PREFIX_BYTES], "big")
+        if place[layout.PREFIX_BYTES :] > lowest:
+            partition += 1
+            if partition >= layout.PARTITIONS:
+                return None
+        return self.dict_id + layout.PARTITION_NAMES[partition] + lowest
+
+    def _state(self, transaction: lmdb.Transaction) -> bytes:
+        state: bytes | None = transaction.get(self._state_key)
+        if state is None:
+            raise DictGoneError
+        return state
+
+    def _now_ms(self, state: bytes) -> int:
+        clock = self.store.clock
+        clock.observe(int.from_bytes(state[CLEARED_AT_BYTES : 2 * CLEARED_AT_BYTES], "big"))
+        return clock.now_ms()
+
+    def _body(self, raw: bytes, key_hash: int, state: bytes) -> bytes | None:
+        """The value's bytes if the entry is visible.
+
+        An over-long key needs no comparison: the checksum is seeded with the hash of the whole key.
+        """
+        if len(raw) < HEADER_BYTES:
+            raise DamagedEntryError
+        checksum, flags, key_bytes, _, expires_ms = GLANCE.unpack_from(raw)
+        if xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK != checksum:
+            raise DamagedEntryError
+        if raw[VERSION_AT:VERSION_END] <= state[:CLEARED_AT_BYTES] or flags & VALUELESS:
+            return None
+        if expires_ms and expires_ms <= self._now_ms(state):
+            return None
+        return raw[HEADER_BYTES + key_bytes :]
+
+    def _named_body(self, raw: bytes, key: bytes, key_hash: int, state: bytes) -> bytes | None:
+        try:
+            return self._body(raw, key_hash, state)
+        except DamagedEntryError:
+            raise DamagedEntryError(key) from None
+
+
+def whole_key(raw: bytes) -> bytes:
+    """The over-long key that stands in front of an entry's value."""
+    if len(raw) < HEADER_BYTES:
+        return b""
+    key_bytes: int = GLANCE.unpack_from(raw)[2]
+    return raw[HEADER_BYTES : HEADER_BYTES + key_bytes]
+
+
+def overdue(transaction: lmdb.Transaction, dict_id: bytes, now_ms: int, cleared_at: int) -> Iterator[Row]:
+    """The expiry index of a Dict up to now, counted entries only: (index key, place of the entry)."""
+    prefix = layout.EXPIRY + dict_id
+    cursor = transaction.cursor()
+    if not cursor.set_range(prefix):
+        return
+    for key, value in cursor.iternext():
+        if not key.startswith(prefix) or layout.EXPIRY_KEY.unpack(key)[2] > now_ms:
+            return
+        if int.from_bytes(value[:8], "big") > cleared_at:
+            yield key, dict_id + value[8:]

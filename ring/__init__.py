@@ -1,0 +1,1 @@
+"""WHERE a key lives. Pure: no time, no network."""

@@ -1,0 +1,1 @@
+"""THE SAME NODES in a made-up world."""

@@ -1,0 +1,33 @@
+"""What holds for every test: whose settings are in force, and how hypothesis rolls its dice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# `make test` has to say the same thing twice about the same code; `make test-all` goes and finds what is new,
+# and prints the blob that repeats it. No deadlines: the machine is shared, and a slow example is no bug.
+hypothesis.settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
+hypothesis.settings.register_profile("deep", max_examples=500, print_blob=True, deadline=None)
+hypothesis.settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the checkout, or of the unpacked sdist."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads the settings of whoever runs it, nor touches the store in their home."""
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("RINGDICT_")]:
+        patch.delenv(name)
+    patch.setenv("RINGDICT_HOME", str(tmp_path_factory.mktemp("home")))
+    yield
+    patch.undo()
