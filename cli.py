@@ -40,6 +40,7 @@ exit codes: 0 done; 1 a definite no (no such key, --if-absent met one, you decli
 2 wrong usage; 3 no such Dict, or one of that name already; 4 store unavailable, full or
 damaged; 5 outcome unknown; 6 a value cannot be read here; 130 interrupted"""
 
+NOUNS: Final[dict[type, str]] = {int: "whole number", float: "number"}
 Number = TypeVar("Number", int, float)
 
 
@@ -215,7 +216,7 @@ def _command(commands: Commands, name: str, help_text: str) -> Parser:
 
 
 def _where(parser: Parser) -> None:
-    parser.add_argument("-e", "--environment", metavar="NAME", help="of which names (RINGDICT_ENVIRONMENT)")
+    parser.add_argument("-e", "--environment", metavar="NAME", help="where to look (RINGDICT_ENVIRONMENT)")
     parser.add_argument("--cluster", metavar="URL", help="which store, as file:///folder (RINGDICT_URL)")
 
 
@@ -231,7 +232,7 @@ def _key(parser: Parser, literal_help: str) -> None:
 
 
 def _notation(parser: Parser, literal_help: str) -> None:
-    parser.add_argument("-l", "--literal", action="store_true", help=f"{literal_help}: 42, ('user', 7)")
+    parser.add_argument("-l", "--literal", action="store_true", help=f"{literal_help}, as ('user', 7)")
     parser.add_argument("--json-key", action="store_true", help="the key is JSON, as --json prints it")
 
 
@@ -257,9 +258,9 @@ def _between(kind: type[Number], low: Number, high: Number) -> Callable[[str], N
         try:
             number = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is no {NOUNS[kind]}") from None
         if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:,} and {high:,}")
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:,g} and {high:,g}")
         return number
 
     return read

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from .client.shell.arguments import Arguments
     from .client.shell.terminal import Terminal
 
-Fact: TypeAlias = "bool | int | float | str | list[str]"
+Fact: TypeAlias = "bool | int | str | list[str] | dict[str, int]"
 
 NAMES: Final = ["ada", "bob", "cleo", "dan", "eve", "finn", "gwen", "hugo", "iris", "jack", "kim", "leo"]
-PAINTS: Final = ["cyan", "magenta", "yellow", "blue"]
+PAINTS: Final = ["cyan", "magenta", "yellow", "blue", "green"]
 
 RACES: Final = 10
 RACES_TOLD: Final = 3
@@ -96,6 +96,11 @@ class Teller:
         else:
             self._terminal.tell(f"\n{self.paint(text, 'green' if holds else 'red', 'bold')}")
 
+    def advise(self, command: str) -> None:
+        """What one may do next; for a person only."""
+        if not self._as_json:
+            self._terminal.tell(command)
+
     def chapter(self, title: str) -> None:
         """What comes next; for a person only."""
         if not self._as_json:
@@ -112,8 +117,11 @@ class Teller:
 
     def names(self, names: list[str]) -> str:
         """`ada, bob and cleo`, in their colours."""
-        painted = [self.name(name) for name in names]
-        return " and ".join([", ".join(painted[:-1]), painted[-1]] if len(painted) > 1 else painted)
+        return self.listed([self.name(name) for name in names])
+
+    def listed(self, things: list[str]) -> str:
+        """`one, two and three`."""
+        return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
     def paint(self, text: str, *paints: str) -> str:
         """`text` in colours, where there are any."""
@@ -137,7 +145,10 @@ class Story:
         self._compute()
         self._kill()
         self._stop()
-        return self._judge()
+        holds = self._judge()
+        if keep:
+            self._teller.advise(f"ringdict dict items {DICT_NAME} --cluster {self._crew.url}")
+        return holds
 
     # -- chapters --------------------------------------------------------------------------------
 
@@ -145,19 +156,16 @@ class Story:
         teller, names = self._teller, self._crew.names
         teller.chapter(f"{len(names)} processes share one Dict. There is no server.")
         self._dict.hydrate()
-        fate = "it stays when this ends" if keep else "it goes when this ends"
-        teller.say("folder", f"the Dict lives in {folder} ({fate})", folder=str(folder), seed=self._crew.seed)
+        fate = "stays" if keep else "goes"
+        text = f"a Dict in {folder}, which {fate} when this ends"
+        teller.say("folder", text, folder=str(folder), seed=self._crew.seed)
         self._crew.start()
         self._wait(lambda: len(self._ledger.ready) == len(names), "all processes to start")
-        pids = [self._crew.pid(name) for name in names]
-        teller.say(
-            "started",
-            f"{teller.names(names)} are there, pids {', '.join(map(str, pids))}",
-            names=names,
-            pids=[str(pid) for pid in pids],
-        )
-        what = f"puts, increments of one counter, batches of {BATCH_ENTRIES}"
-        teller.say("writing", f"from now on each of them writes without a pause: {what}")
+        pids = {name: self._crew.pid(name) for name in names}
+        present = teller.listed([f"{teller.name(name)} {pid}" for name, pid in pids.items()])
+        teller.say("started", f"{present} are there", pids=pids)
+        text = f"from now on each puts, counts and sends batches of {BATCH_ENTRIES}, on and on"
+        teller.say("writing", text)
         self._listen(lambda: False, MEANWHILE_S)
 
     def _race(self) -> None:
@@ -169,7 +177,7 @@ class Story:
         rest = self._ledger.races[RACES_TOLD:]
         wins = Counter(winner for race in rest for winner in race.winners)
         tally = ", ".join(f"{self._teller.name(name)} {count}" for name, count in wins.most_common())
-        self._teller.say("races", f"{len(rest)} more races; won by {tally}", **wins)
+        self._teller.say("races", f"{len(rest)} more races; won by {tally}", wins=dict(wins))
 
     def _run_race(self, number: int) -> Race:
         race, names = Race(), self._crew.names
@@ -185,7 +193,7 @@ class Story:
         told = "was told no" if len(race.losers) == 1 else "were told no"
         self._teller.say(
             "race",
-            f"race {number}: {winners} got it, token {race.tokens[0]}; {losers} {told}",
+            f"race {number}: {winners} got it; {losers} {told}",
             number=number,
             winners=race.winners,
             losers=race.losers,
@@ -194,9 +202,7 @@ class Story:
     def _compute(self) -> None:
         teller, ledger, names = self._teller, self._ledger, self._crew.names
         teller.chapter("A computation that all of them need at the same instant")
-        teller.say(
-            "question", f"all ask the Dict how many primes are below {PRIMES_BELOW:,}; it does not know yet"
-        )
+        teller.say("question", f"all ask how many primes are below {PRIMES_BELOW:,}; no answer is there yet")
         self._crew.order("ask")
         self._wait(lambda: len(ledger.answers) == len(names), "everybody to have the answer")
         answers = Counter(ledger.answers.values())
@@ -215,16 +221,10 @@ class Story:
         pid, ledger.killed_s = self._crew.pid(victim), time.monotonic()
         code = self._crew.kill(victim)
         self._listen(lambda: False, 0)
-        done = len(ledger.puts)
-        last = ledger.last[victim]
-        teller.say(
-            "killed",
-            f"kill -9 {pid}: {teller.name(victim)} is gone in the middle of its work, lock in hand; its last "
-            f"words were '{last.what} {last.number:,}'",
-            victim=victim,
-            pid=pid,
-            exit_code=code,
-        )
+        done, last = len(ledger.puts), ledger.last[victim]
+        word = f"{last.what} {last.number:,}"
+        text = f"kill -9 {pid}: {teller.name(victim)} is gone, lock in hand; it last reported {word}"
+        teller.say("killed", text, victim=victim, pid=pid, exit_code=code)
         self._wait(lambda: ledger.heir is not None, "somebody to take over the lock")
         teller.say("meanwhile", f"the others never stopped: {len(ledger.puts) - done:,} puts since the kill")
 
@@ -281,11 +281,11 @@ class Story:
 
     def _tell_shift(self, who: str, report: Report) -> None:
         ledger = self._ledger
-        text = f"{self._teller.name(who)} holds a lock that ends {SHIFT_TTL_S:g} s after its holder does"
+        text = f"{self._teller.name(who)} holds a lock that outlives its holder by {SHIFT_TTL_S:g} s at most"
         if ledger.heir is not None:
             late_s = report.at_s - ledger.killed_s
             text = f"{self._teller.name(who)} has the lock, {late_s:.2f} s after its holder died"
-        self._teller.say("lock", f"{text}, token {report.number}", who=who, token=report.number)
+        self._teller.say("lock", text, who=who, token=report.number)
 
     def _tell_status(self) -> None:
         ledger = self._ledger

@@ -12,9 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from . import plot, report
-from .machine import describe_machine, describe_versions
-from .place import file_system, scratch_folder
-from .report import Paint
+from .circumstances import Circumstances
+from .place import scratch_folder
 from .scenario import Outcome, Scenario
 from .scenarios import SCENARIOS
 from .server import place_with
@@ -24,68 +23,61 @@ __all__ = ["main"]
 
 INTERRUPTED = 128 + signal.SIGINT
 
-DEFAULT_FOLDER = Path(__file__).parent.parent / ".bench"
+FOLDER = Path(__file__).parent.parent / ".bench"
 """Beside the code rather than in /tmp, which often is memory: there a sync costs nothing and says nothing."""
+
+MEMORY_FILE_SYSTEMS = {"tmpfs", "ramfs"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and show. 0: all that is installed was measured, whatever came out; 1: something failed."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    chosen = [
-        one for one in SCENARIOS if not options.only or any(fnmatchcase(one.name, o) for o in options.only)
-    ]
+    chosen = [one for one in SCENARIOS if _is_chosen(one, options.only)]
     if not chosen:
         parser.error(f"no scenario is called {' or '.join(options.only)}; --list names them")
     if options.list:
         print(report.listing(chosen))
         return 0
     if options.redraw:
-        plot.draw(
-            json.loads(options.redraw.read_text(encoding="utf-8")),
-            options.plot or parser.error("--plot FILE?"),
-        )
+        plot.draw(json.loads(options.redraw.read_text(encoding="utf-8")), options.plot or plot.DEFAULT_PATH)
         return 0
-    outcomes: list[Outcome] = []
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _measure(chosen, QUICK if options.quick else FULL, options, outcomes)
+        outcomes = _measure(chosen, QUICK if options.quick else FULL, options)
     except KeyboardInterrupt:
         print("interrupted: what was started is stopped, what was written is removed", file=sys.stderr)
         return INTERRUPTED
-    return (
-        1 if any(absence.failed for outcome in outcomes for absence in outcome.sheet.absences.values()) else 0
-    )
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
-def _measure(
-    chosen: Sequence[Scenario], effort: Effort, options: argparse.Namespace, outcomes: list[Outcome]
-) -> None:
-    paint = Paint(on=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+def _measure(chosen: Sequence[Scenario], effort: Effort, options: argparse.Namespace) -> list[Outcome]:
+    paint = report.Paint(on=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    outcomes: list[Outcome] = []
     with scratch_folder(options.folder) as folder:
-        machine, versions = describe_machine(folder), describe_versions()
-        print(report.heading(machine, versions, effort.name))
-        if file_system(folder) in {"tmpfs", "ramfs"}:
-            print(
-                f"{folder} is memory: its syncs cost nothing; --folder takes one on a disk", file=sys.stderr
-            )
-        servers = set[str]().union(*(scenario.servers for scenario in chosen))
-        with (
-            place_with(folder, servers) as place,
-            Stage(place, effort, _say) as stage,
-        ):
+        circumstances = Circumstances.now(folder, effort.name)
+        print(report.heading(circumstances), flush=True)
+        if circumstances.machine["file system"] in MEMORY_FILE_SYSTEMS:
+            print(f"{folder} is memory: syncs cost nothing there. --folder takes another", file=sys.stderr)
+        servers = {server for scenario in chosen for server in scenario.servers}
+        with place_with(folder, servers) as place, Stage(place, effort, _say) as stage:
             for scenario in chosen:
                 outcomes.append(Outcome(scenario, scenario.run(stage)))
                 _say("")
                 print(f"\n{report.block(outcomes[-1], paint)}", flush=True)
     if any(outcome.verdicts for outcome in outcomes):
         print(f"\n{report.targets(outcomes, paint)}")
-    document = report.document(outcomes, machine, versions, effort.name)
+    document = report.document(outcomes, circumstances)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if options.plot:
         plot.draw(document, options.plot)
+    return outcomes
+
+
+def _is_chosen(scenario: Scenario, patterns: Sequence[str] | None) -> bool:
+    return not patterns or any(fnmatchcase(scenario.name, pattern) for pattern in patterns)
 
 
 def _interrupt(*_: object) -> None:
@@ -102,25 +94,37 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description="ringdict beside what its users use today"
-    )
-    parser.add_argument("--quick", action="store_true", help="under a minute, instead of a few")
-    parser.add_argument(
-        "--only", metavar="NAME", action="append", help="this scenario (or pattern, get*); repeatable"
-    )
-    parser.add_argument(
-        "--list", action="store_true", help="what is measured and what is demanded, and no more"
-    )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure there")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the plot there (.svg, .png)")
-    parser.add_argument(
-        "--redraw", metavar="JSON", type=Path, help="draw --plot from an earlier --json; measure nothing"
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=DEFAULT_FOLDER, help="for the stores, on a disk (%(default)s)"
+    parser = argparse.ArgumentParser(prog="python -m bench", description="ringdict beside what is used today")
+    add = parser.add_argument
+    add("--quick", action="store_true", help="under a minute, instead of a few")
+    add("--only", metavar="NAME", action="append", help="this scenario, or those of a pattern; repeatable")
+    add("--list", action="store_true", help="show what is timed and what is demanded, and no more")
+    add("--json", metavar="FILE", type=_new_file, help="write every figure there")
+    add("--plot", metavar="FILE", type=_new_picture, help="draw the plot there: .svg, .png or .pdf")
+    add("--redraw", metavar="JSON", type=Path, help="draw the plot of an earlier --json, measure nothing")
+    add(
+        "--folder",
+        metavar="FOLDER",
+        type=Path,
+        default=FOLDER,
+        help="for the stores, on a disk (%(default)s)",
     )
     return parser
+
+
+def _new_file(text: str) -> Path:
+    """What can be found out before minutes of measuring rather than after them."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    return path
+
+
+def _new_picture(text: str) -> Path:
+    path = _new_file(text)
+    if path.suffix not in plot.SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text} ends in none of {', '.join(plot.SUFFIXES)}")
+    return path
 
 
 if __name__ == "__main__":

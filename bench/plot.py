@@ -9,7 +9,7 @@ from typing import Any
 from .figures import three_digits
 from .peer import MissingError, need
 
-__all__ = ["PANELS", "draw"]
+__all__ = ["DEFAULT_PATH", "SUFFIXES", "draw"]
 
 Document = Mapping[str, Any]
 Axes = Any  # of matplotlib, which may be missing
@@ -23,6 +23,11 @@ PANELS = {
     "update": "update of 10,000, per entry",
 }
 """Scenario to the panel's title, in reading order."""
+
+TITLE = "Microseconds a call: shorter is better. In brackets: how many times as fast ringdict is"
+
+DEFAULT_PATH = Path(__file__).parent.parent / "docs" / "bench.svg"
+SUFFIXES = (".svg", ".png", ".pdf")
 
 COLUMNS = 3
 
@@ -51,34 +56,35 @@ def draw(document: Document, path: Path) -> None:
     # A fixed salt and no date: the same figures give the same file.
     with matplotlib.rc_context({"svg.hashsalt": "ringdict", "font.family": "DejaVu Sans", "font.size": 9}):
         figure = figures.Figure(figsize=(11, 0.9 + 2.15 * rows), layout="constrained", facecolor="white")
-        axes = figure.subplots(rows, COLUMNS, squeeze=False).flat
+        axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
         for axis, scenario in zip(axes, panels, strict=False):
             _panel(axis, scenario)
-        for axis in list(axes)[len(panels) :]:
+        for axis in axes[len(panels) :]:
             axis.set_axis_off()
-        figure.suptitle("Microseconds a call: shorter is better", x=0.01, ha="left", color=INK, fontsize=12)
+        figure.suptitle(TITLE, x=0.01, ha="left", color=INK, fontsize=12)
         figure.supxlabel(_source(document), x=0.01, ha="left", color=FAINT, fontsize=7.5)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {})
 
 
 def _panel(axis: Axes, scenario: Document) -> None:
     """One scenario: a bar for each contestant, ours on top, each with its figure and how we do against it."""
-    figures = {
-        name: contestant["median"] * scenario["unit_scale"]
+    contestants = {
+        name: contestant
         for name, contestant in scenario["contestants"].items()
         if "median" in contestant and FLOOR not in name
     }
-    ours = scenario["subject"]
-    for place, (name, figure) in enumerate(figures.items()):
-        is_ours = name == ours
-        ratio = f"  ({three_digits(figure / figures[ours])}x)" if ours in figures and not is_ours else ""
-        weight = "bold" if is_ours else "normal"
+    longest = 0.0
+    for place, (name, contestant) in enumerate(contestants.items()):
+        figure = contestant["median"] * scenario["unit_scale"]
+        is_ours = name == scenario["subject"]
+        times = contestant["subject_is_times_as_fast"]
+        text = f" {three_digits(figure)}" + (f"  ({three_digits(times)}x)" if times else "")
         axis.barh(place, figure, height=0.7, color=OURS if is_ours else THEIRS)
-        axis.text(figure, place, f" {three_digits(figure)}{ratio}", va="center", color=INK, fontweight=weight)
-    axis.set_yticks(range(len(figures)), figures)
+        axis.text(figure, place, text, va="center", color=INK, fontweight="bold" if is_ours else "normal")
+        longest = max(longest, figure)
+    axis.set_yticks(range(len(contestants)), contestants)
     axis.set_ylim(BARS - 0.4, -0.6)  # the same room in each panel, so that bars are of one thickness
-    axis.set_xlim(0, max(figures.values(), default=1.0) * 1.5)  # room for the longest bar's text
+    axis.set_xlim(0, 1.5 * longest or 1.0)  # with room for the longest bar's text
     axis.set_title(PANELS[scenario["name"]], loc="left", color=INK, fontsize=10, fontweight="bold")
     axis.set_xticks([])
     axis.tick_params(length=0, colors=INK)
@@ -91,5 +97,5 @@ def _source(document: Document) -> str:
     peers = ", ".join(
         f"{name} {versions[name]}" for name in ("redis-server", "redis", "memcached", "diskcache")
     )
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['python']}"
+    where = f"{machine['processor']}, {machine['cores']}, {machine['python']}"
     return f"{where}; {peers}; medians of interleaved rounds"

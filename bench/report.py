@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from statistics import median
 
 from .calibration import PAR_S
+from .circumstances import Circumstances
 from .figures import RATIO, Sheet, Summary, Unit
 from .scenario import Outcome, Scenario
 from .target import Verdict
@@ -42,15 +44,15 @@ class Paint:
         return f"\x1b[{code}m{text}\x1b[0m" if self._on else text
 
 
-def heading(machine: Mapping[str, str], versions: Mapping[str, str], effort: str) -> str:
+def heading(circumstances: Circumstances) -> str:
     """What the run is made on and with."""
-    on = ", ".join([machine["processor"], f"{machine['cores']} cores", *list(machine.values())[2:]])
-    with_ = ", ".join(f"{name} {number}" for name, number in versions.items())
+    machine = ", ".join(circumstances.machine.values())
+    versions = ", ".join(f"{name} {version}" for name, version in circumstances.versions.items())
     how = (
-        f"{effort} effort; medians over interleaved rounds, quartiles in brackets; "
+        f"{circumstances.effort} effort; medians over interleaved rounds, quartiles in brackets; "
         f"at par: on a machine whose calibration loop takes {PAR_S * 1000:.0f} ms"
     )
-    return "\n".join(line for text in (on, with_, how) for line in _wrapped(text))
+    return "\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (machine, versions, how))
 
 
 def block(outcome: Outcome, paint: Paint) -> str:
@@ -81,15 +83,11 @@ def listing(scenarios: Iterable[Scenario]) -> str:
     return "\n\n".join(_listed(scenario) for scenario in scenarios)
 
 
-def document(
-    outcomes: Sequence[Outcome], machine: Mapping[str, str], versions: Mapping[str, str], effort: str
-) -> dict[str, object]:
+def document(outcomes: Sequence[Outcome], circumstances: Circumstances) -> dict[str, object]:
     """The run for machines to read: every round's figure, in seconds, bytes, or calls a second."""
     return {
         "format": FORMAT,
-        "effort": effort,
-        "machine": dict(machine),
-        "versions": dict(versions),
+        **asdict(circumstances),
         "par_s": PAR_S,
         "scenarios": [_scenario_document(outcome) for outcome in outcomes],
     }
@@ -104,17 +102,10 @@ def _row(outcome: Outcome, name: str, paint: Paint) -> str:
     if unit.follows_speed and sheet.calibrations_s:
         par = unit.show(unit.at_par(summary.median, median(sheet.calibrations_s)))
     figure = f"{unit.show(summary.median)} {unit.symbol}"
-    line = f"  {name:<19}{figure:>14}  {_quartiles(summary, unit):<31}{par:>10}  {_comparison(outcome, name)}"
+    advantage = outcome.advantage(name)
+    compared = "" if advantage is None else f"{RATIO.show(advantage)}x as fast"
+    line = f"  {name:<19}{figure:>14}  {_quartiles(summary, unit):<31}{par:>10}  {compared}"
     return paint.bold(line.rstrip()) if name == scenario.subject else line.rstrip()
-
-
-def _comparison(outcome: Outcome, name: str) -> str:
-    """How the first contestant does against this one."""
-    scenario = outcome.scenario
-    ratios = outcome.sheet.speedups(scenario.unit, scenario.subject, name)
-    if name == scenario.subject or not scenario.compares or not ratios:
-        return ""
-    return f"{RATIO.show(median(ratios))}x as fast"
 
 
 def _quartiles(summary: Summary, unit: Unit) -> str:
@@ -155,17 +146,22 @@ def _scenario_document(outcome: Outcome) -> dict[str, object]:
         "unit_scale": scenario.unit.scale,
         "more_is_better": scenario.unit.more_is_better,
         "statements": scenario.statements(),
-        "contestants": {name: _contestant_document(sheet, name) for name in scenario.contestants},
+        "contestants": {name: _contestant_document(outcome, name) for name in scenario.contestants},
         "calibrations_s": sheet.calibrations_s,
         "targets": [_verdict_document(verdict) for verdict in outcome.verdicts],
     }
 
 
-def _contestant_document(sheet: Sheet, name: str) -> dict[str, object]:
+def _contestant_document(outcome: Outcome, name: str) -> dict[str, object]:
+    sheet = outcome.sheet
     summary = sheet.summary(name)
     if summary is None:
         return {"absent": str(sheet.absences.get(name, "not measured"))}
-    return {**summary._asdict(), "rounds": sheet.figures[name]}
+    return {
+        **summary._asdict(),
+        "subject_is_times_as_fast": outcome.advantage(name),
+        "rounds": sheet.figures[name],
+    }
 
 
 def _verdict_document(verdict: Verdict) -> dict[str, object]:
@@ -176,7 +172,3 @@ def _verdict_document(verdict: Verdict) -> dict[str, object]:
         "measured": measured,
         "verdict": verdict.word,
     }
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")

@@ -16,7 +16,7 @@ from .stock import Stock
 
 __all__ = ["Runner", "WrongAnswerError"]
 
-CALLS_MAX = 200_000
+CALLS_MAX = 2_000_000
 """Of one round: their rows are held in memory."""
 
 WARM_PART = 20

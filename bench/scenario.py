@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import ClassVar
 
 from .figures import MICROSECONDS, Sheet, Unit
@@ -59,6 +60,17 @@ class Outcome:
     def verdicts(self) -> list[Verdict]:
         scenario = self.scenario
         return [target.judge(scenario.subject, scenario.unit, self.sheet) for target in scenario.targets]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a contestant did: that is a fault, of the contestant or of the bench."""
+        return any(absence.failed for absence in self.sheet.absences.values())
+
+    def advantage(self, name: str) -> float | None:
+        """How many times as fast the first contestant is as another, where that can be said."""
+        scenario = self.scenario
+        ratios = self.sheet.speedups(scenario.unit, scenario.subject, name)
+        return median(ratios) if scenario.compares and ratios and name != scenario.subject else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ def running(arguments: Arguments, folder: Path) -> Generator[int | str]:
             # A session of its own: Ctrl-C in the terminal reaches the bench alone, which then stops it.
             process = subprocess.Popen(
                 arguments(port, folder),
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

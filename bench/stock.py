@@ -39,7 +39,7 @@ def plain_value(number: int) -> dict[str, object]:
         "score": 100_000 + number,
         "active": True,
         "tags": ["alpha", "beta", "gamma"],
-        "visits": 7,
+        "visits": 700,
     }
 
 

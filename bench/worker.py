@@ -24,7 +24,8 @@ T = TypeVar("T")
 ANSWER_S_MAX = 300.0
 """Nothing that is asked of a worker takes this long."""
 
-CLOSE_S_MAX = 5.0
+CLOSE_S_MAX = 1.0
+"""An idle worker ends at once; a busy one is not waited for, since what it writes is thrown away."""
 
 Task = tuple[Callable[..., object], tuple[object, ...], dict[str, object]]
 
@@ -123,8 +124,8 @@ def _serve(connection: Connection, name: str, place: Place, *, stored: bool) -> 
     except Exception as error:  # noqa: BLE001  whatever it is, it is this contestant's outcome
         connection.send(_raised(error))
         return
-    connection.send(None)
     try:
+        connection.send(None)
         while True:
             connection.send(_outcome(runner, cast("Task", connection.recv())))
     except (EOFError, OSError):

@@ -94,13 +94,20 @@ async def carry_out(
 def split(rows: Sequence[T], size_bytes: Callable[[T], int]) -> list[Sequence[T]]:
     """The rows in batches that one transaction may hold."""
     batches: list[Sequence[T]] = []
+    for start in range(0, len(rows), BATCH_ENTRIES_MAX):
+        batches.extend(_split_bytes(rows[start : start + BATCH_ENTRIES_MAX], size_bytes))
+    return batches
+
+
+def _split_bytes(rows: Sequence[T], size_bytes: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    sizes = list(map(size_bytes, rows))
+    if sum(sizes) <= BATCH_BYTES_MAX:
+        yield rows
+        return
     first = total_bytes = 0
-    for number, row in enumerate(rows):
-        row_bytes = size_bytes(row)
-        if number - first >= BATCH_ENTRIES_MAX or (number > first and total_bytes + row_bytes > BATCH_BYTES_MAX):
-            batches.append(rows[first:number])
+    for number, row_bytes in enumerate(sizes):
+        if number > first and total_bytes + row_bytes > BATCH_BYTES_MAX:
+            yield rows[first:number]
             first, total_bytes = number, 0
         total_bytes += row_bytes
-    if first < len(rows):
-        batches.append(rows[first:])
-    return batches
+    yield rows[first:]

@@ -256,3 +256,13 @@ def resolve(cluster: Cluster | str | None) -> Cluster:
         if found is None:
             found = _defaults[cluster, where] = Cluster(cluster)
         return found
+
+
+def forget(folder: Path) -> None:
+    """Close the clusters made by `resolve` whose store is in `folder`."""
+    here = Path(os.path.realpath(folder))
+    with _defaults_lock:
+        gone = [key for key in _defaults if key[1].folder == here]
+        clusters = [_defaults.pop(key) for key in gone]
+    for cluster in clusters:
+        cluster.close()

@@ -5,8 +5,8 @@ The cluster's counterpart will have the same methods; a handle does not know whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from ..node import catalogue
 from ..node.catalogue import Record
@@ -38,42 +38,48 @@ class EmbeddedDict:
     async def read(self, io: Transport, key: bytes) -> bytes | None:
         """The value's bytes of a key, None if absent."""
         body = self.table.read(key)
-        await io.breathe()
+        if io.breathes:
+            await io.breathe()
         return body
 
     async def find(self, io: Transport, key: bytes) -> Stored | None:
         """The entry of a key, None if absent."""
         entry = self.table.find(key)
-        await io.breathe()
+        if io.breathes:
+            await io.breathe()
         return entry
 
     async def read_many(self, io: Transport, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values' bytes of many keys, in their order."""
         bodies = self.table.read_many(keys)
-        await io.breathe()
+        if io.breathes:
+            await io.breathe()
         return bodies
 
     async def page(self, io: Transport, start: bytes | None, prefix: bytes) -> Page:
         """A stretch of the Dict; see `Table.page`."""
         page = self.table.page(start, prefix)
-        await io.breathe()
+        if io.breathes:
+            await io.breathe()
         return page
 
     async def count(self, io: Transport) -> int:
         """How many entries there are."""
         count = self.table.count()
-        await io.breathe()
+        if io.breathes:
+            await io.breathe()
         return count
 
     async def state(self, io: Transport) -> DictState:
         """The Dict's counters."""
         state = self.table.state()
-        await io.breathe()
+        if io.breathes:
+            await io.breathe()
         return state
 
-    async def write(self, io: Transport, operation: Operation[R]) -> R:
+    def write(self, io: Transport, operation: Operation[R]) -> Coroutine[Any, Any, R]:
         """Carry out an operation."""
-        return await io.write(self.table, operation, self.timeout_s)
+        return io.write(self.table, operation, self.timeout_s)
 
 
 async def find_dict(

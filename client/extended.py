@@ -15,16 +15,18 @@ from typing import Final
 import msgpack
 from msgpack import ExtType
 
-from ..exception import DeserializationError, InvalidError, ValueTooLargeError
+from ..exception import DeserializationError, InvalidError
 from ..node.config import VALUE_DEPTH_MAX
 from ..node.number import BIG_INT, EXTENDED, big_int_payload
-from .extension import FROZENSET, LIST, PICKLE, READERS, SET, WRITERS, Refused
+from .extension import FROZENSET, LIST, PICKLE, READERS, SET, WRITERS, RefusedError
 from .ndarray import NUMPY_READERS, is_ndarray, is_scalar, write_ndarray, write_scalar
+from .size import too_large
 
-__all__ = ["read_extended", "too_large", "write_extended"]
+__all__ = ["read_extended", "write_extended"]
 
 _PREFIX: Final = bytes([EXTENDED])
 _FIXED: Final = frozenset({type(None), bool, int, float})
+_KEYS_AS_THEY_ARE: Final = _FIXED | {str, bytes}
 _MARKERS: Final[dict[type, ExtType]] = {
     list: ExtType(LIST, b""),
     set: ExtType(SET, b""),
@@ -47,12 +49,13 @@ def write_extended(
         if pickled is None:
             raise
         lowered = ExtType(PICKLE, pickled(value, bytes_max))
-    except Refused:
+    except RefusedError:
         if pickled is None:
             raise _explained(value, bytes_max) from None
         lowered = ExtType(PICKLE, pickled(value, bytes_max))
     packer = msgpack.Packer(default=_big_int, unicode_errors="surrogatepass")
-    return _PREFIX + packer.pack(lowered)
+    packed: bytes = packer.pack(lowered)
+    return _PREFIX + packed
 
 
 def read_extended(data: bytes, unpickle: Callable[[bytes], object]) -> object:
@@ -61,11 +64,6 @@ def read_extended(data: bytes, unpickle: Callable[[bytes], object]) -> object:
     A pickle goes to `unpickle`. Malformed data raises an Exception of any class.
     """
     return _Reader(unpickle).read(data)
-
-
-def too_large(size_bytes: int, bytes_max: int) -> ValueTooLargeError:
-    """Return the error for a value of `size_bytes`, or of at least as many."""
-    return ValueTooLargeError(f"the value has {size_bytes} bytes or more: at most {bytes_max} are allowed")
 
 
 # -- writing -------------------------------------------------------------------------------------------
@@ -82,40 +80,48 @@ class _Lowering:
 
     def lower(self, value: object, depth: int) -> object:
         """Return the lowered `value`, which lies `depth` containers deep."""
-        kind = type(value)
-        if kind is tuple:
-            return tuple(self._items(value, depth))
-        if kind is str or kind is bytes:
+        if type(value) is tuple:
+            return self._tuple(value, depth)
+        if type(value) is str or type(value) is bytes:
             self._check_size(len(value))
             return value
-        if kind in _FIXED:
+        if type(value) in _FIXED:
             return value
-        if kind is dict:
+        if type(value) is dict:
             return self._mapping(value, depth)
-        if kind in _MARKERS:
-            return (_MARKERS[kind], *self._items(value, depth))
+        if type(value) is list or type(value) is set or type(value) is frozenset:
+            return (_MARKERS[type(value)], *self._items(value, depth))
         return self._extension(value)
 
+    def _tuple(self, items: tuple[object, ...], depth: int) -> tuple[object, ...]:
+        for item in items:
+            if type(item) not in _FIXED and (type(item) is not str or len(item) > self._bytes_max):
+                return tuple(self._items(items, depth))
+        self._enter(len(items), depth)
+        return items  # of scalars only, as the rows of a table are: not copied
+
     def _items(self, items: Collection[object], depth: int) -> list[object]:
+        self._enter(len(items), depth)
+        below = depth + 1
+        return [item if type(item) in _FIXED else self.lower(item, below) for item in items]
+
+    def _enter(self, count: int, depth: int) -> None:
         if depth >= VALUE_DEPTH_MAX:
             raise InvalidError(f"the value nests deeper than {VALUE_DEPTH_MAX} containers")
-        self._parts_left -= len(items)
+        self._parts_left -= count
         if self._parts_left < 0:
             raise too_large(self._bytes_max - self._parts_left, self._bytes_max)
-        lower, below, bytes_max = self.lower, depth + 1, self._bytes_max
-        # Scalars are let through right here: a call for each would take longer than all the rest.
-        return [
-            item
-            if (kind := type(item)) in _FIXED or (kind is str and len(item) <= bytes_max)
-            else lower(item, below)
-            for item in items
-        ]
 
     def _mapping(self, mapping: dict[object, object], depth: int) -> dict[object, object]:
-        keys = self._items(mapping, depth)
-        lowered = dict(zip(keys, self._items(mapping.values(), depth), strict=True))
+        self._enter(2 * len(mapping), depth)
+        lower, below = self.lower, depth + 1
+        if _KEYS_AS_THEY_ARE.issuperset(map(type, mapping)):
+            return {
+                key: item if type(item) in _FIXED else lower(item, below) for key, item in mapping.items()
+            }
+        lowered = {lower(key, below): lower(item, below) for key, item in mapping.items()}
         if len(lowered) != len(mapping):  # Decimal("NaN") twice, say
-            raise Refused("which has keys that cannot be told apart once they are bytes")
+            raise RefusedError("which has keys that cannot be told apart once they are bytes")
         return lowered
 
     def _extension(self, value: object) -> ExtType:
@@ -129,7 +135,7 @@ class _Lowering:
             return ExtType(*write_ndarray(value))
         if is_scalar(value):
             return ExtType(*write_scalar(value))
-        raise Refused("which is not exactly one of the supported types")
+        raise RefusedError("which is not exactly one of the supported types")
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._bytes_max:
@@ -189,7 +195,7 @@ class _Reader:
             return self._unpickle(payload)
         reader = _READERS.get(code)
         if reader is None:
-            raise DeserializationError(f"the value has an extension with code {code}, unknown to this version")
+            raise DeserializationError(f"extension code {code} is unknown to this version")
         return reader(payload)
 
     def _array(self, items: tuple[object, ...]) -> object:
@@ -214,15 +220,14 @@ def _explained(value: object, bytes_max: int) -> TypeError:
         else:
             break
     return TypeError(
-        f"{where} is a {type(value).__name__}, {reason}:"
-        " convert it, or open the Dict with allow_pickle=True"
+        f"{where} is a {type(value).__name__}, {reason}: convert it, or open the Dict with allow_pickle=True"
     )
 
 
 def _refusal(value: object, bytes_max: int) -> str:
     try:
         _Lowering(bytes_max).lower(value, 0)
-    except Refused as refused:
+    except RefusedError as refused:
         return str(refused)
     return ""
 
@@ -233,9 +238,9 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
         for key, item in value.items():
             yield f" key {reprlib.repr(key)}", key
             yield f"[{reprlib.repr(key)}]", item
-    elif type(value) in (set, frozenset):
+    elif type(value) is set or type(value) is frozenset:
         for item in value:
             yield " item", item
-    elif type(value) in (list, tuple):
+    elif type(value) is list or type(value) is tuple:
         for index, item in enumerate(value):
             yield f"[{index}]", item

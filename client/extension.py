@@ -4,7 +4,7 @@ Rules of this file:
 1. A code, once given, keeps its meaning for ever; tables and golden bytes are in ``docs/format.md``.
 2. What a reader makes is checked by the constructor of its type: bytes may come from anybody. A reader
    may raise whatever that constructor raises; the codec turns it into `DeserializationError`.
-3. A writer raises `Refused` for a value that would not come back as it went in.
+3. A writer raises `RefusedError` for a value that would not come back as it went in.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from ..node.number import BIG_INT, big_int_payload
 
-__all__ = ["FROZENSET", "LIST", "NDARRAY", "PICKLE", "READERS", "SCALAR", "SET", "WRITERS", "Refused"]
+__all__ = ["FROZENSET", "LIST", "NDARRAY", "PICKLE", "READERS", "SCALAR", "SET", "WRITERS", "RefusedError"]
 
 # Markers: the first item of an array says what the rest of it becomes. Without one it is a tuple.
 LIST: Final = 0x01
@@ -55,7 +55,7 @@ NAMED_OFFSET: Final = b"\x02"
 ZONE: Final = b"\x03"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A value has no exact encoding; the message is a clause that says why: "which ..."."""
 
 
@@ -66,11 +66,11 @@ def _write_zone(moment: time | datetime) -> bytes:
     zone = moment.tzinfo
     if zone is None:
         return b""
-    if type(zone) is ZoneInfo and zone.key is not None:
+    if type(zone) is ZoneInfo and zone.key:
         return ZONE + zone.key.encode()
     offset = moment.utcoffset()
     if offset is None:
-        raise Refused("whose time zone tells no offset")
+        raise RefusedError("whose time zone tells no offset")
     written = _OFFSET.pack(offset // _MICROSECOND)
     if type(zone) is timezone and zone.tzname(None) != timezone(offset).tzname(None):
         return NAMED_OFFSET + written + zone.tzname(None).encode("utf-8", "surrogatepass")
@@ -120,8 +120,9 @@ def _write_datetime(value: datetime) -> bytes:
 
 
 def _read_datetime(raw: bytes) -> datetime:
-    *day_and_clock, fold, microsecond = _DATETIME.unpack(raw[: _DATETIME.size])
-    return datetime(*day_and_clock, microsecond, _read_zone(raw[_DATETIME.size :]), fold=fold)
+    year, month, day, hour, minute, second, fold, microsecond = _DATETIME.unpack(raw[: _DATETIME.size])
+    zone = _read_zone(raw[_DATETIME.size :])
+    return datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _write_timedelta(value: timedelta) -> bytes:

@@ -143,7 +143,10 @@ class Handle:
     async def _write(self, io: Transport, operation: Operation[R], key: object = None) -> R:
         """Carry out an operation, of one key if that is given."""
         try:
-            return await self._retry(io, lambda bound: bound.write(io, operation))
+            try:
+                return await (self._bound or await self._connect(io)).write(io, operation)
+            except DictGoneError:
+                return await self._retry(io, lambda bound: bound.write(io, operation))
         except MissingKeyError:
             raise self._key_error(key) from None
         except MismatchError as mismatch:

@@ -15,62 +15,51 @@ Rules of this encoding (tables and golden bytes: ``docs/format.md``):
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta, timezone
-from typing import Final, TypeAlias, Union
+from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 from ..exception import InvalidError, RequestSizeError
 from ..node.config import KEY_BYTES_MAX, KEY_DEPTH_MAX
+from .keyformat import (
+    AWARE,
+    BYTES,
+    DATE,
+    DOUBLE,
+    DOUBLE_BITS,
+    DOUBLE_SIGN,
+    END,
+    ESCAPED_NUL,
+    FRACTIONAL,
+    FROZENSET,
+    INFINITY,
+    INSTANT_MAX,
+    INTEGRAL,
+    LONG_NEGATIVE,
+    LONG_POSITIVE,
+    MICROSECOND,
+    MINUS_INFINITY,
+    NAIVE,
+    NAN,
+    NONE,
+    NUMBER,
+    SHORT_SIZE_MAX,
+    STR,
+    TUPLE,
+    UUID_,
+    YEAR_1,
+    YEAR_1_UTC,
+    ZERO,
+    Key,
+)
+from .keyreader import malformed, read_key
 
 __all__ = ["Key", "decode_key", "encode_key", "encode_prefix"]
-
-Key: TypeAlias = Union[
-    None, bool, int, float, str, bytes, UUID, date, datetime, "tuple[Key, ...]", "frozenset[Key]"
-]
 
 _ALLOWED: Final = (
     "a key is None, a bool, int, float, str, bytes, UUID, date, datetime, or a tuple or frozenset of those"
 )
-
-# -- the format -----------------------------------------------------------------------------------
-
-END: Final = 0x00
-NONE: Final = 0x02
-NUMBER: Final = 0x03
-STR: Final = 0x04
-BYTES: Final = 0x05
-UUID_: Final = 0x06
-DATE: Final = 0x07
-NAIVE: Final = 0x08
-AWARE: Final = 0x09
-TUPLE: Final = 0x0A
-FROZENSET: Final = 0x0B
-
-# After NUMBER, in ascending order of what they introduce. A magnitude of up to 0x7B bytes has the head
-# ZERO + its size, or ZERO - its size when the number is negative; a longer one has its size in two bytes.
-MINUS_INFINITY: Final = 0x00
-LONG_NEGATIVE: Final = 0x02
-ZERO: Final = 0x80
-LONG_POSITIVE: Final = 0xFD
-INFINITY: Final = 0xFE
-NAN: Final = 0xFF
-SHORT_SIZE_MAX: Final = 0x7B
-
-# After the integer, which is the floor of the number.
-INTEGRAL: Final = 0x00
-FRACTIONAL: Final = 0x01
-
-_ESCAPE: Final = 0xFF
-_ESCAPED_NUL: Final = bytes([0x00, _ESCAPE])
-_DOUBLE: Final = struct.Struct(">d")
-_DOUBLE_SIGN: Final = 1 << 63
-_DOUBLE_BITS: Final = (1 << 64) - 1
-_MICROSECOND: Final = timedelta(microseconds=1)
-_YEAR_1: Final = datetime(1, 1, 1)
-_YEAR_1_UTC: Final = datetime(1, 1, 1, tzinfo=timezone.utc)
-_INSTANT_MAX: Final = (datetime.max - _YEAR_1) // _MICROSECOND
 
 # -- the fast paths -------------------------------------------------------------------------------
 
@@ -135,12 +124,25 @@ def decode_key(data: bytes) -> Key:
             return data[1:].decode("utf-8", "surrogatepass")
         if tag == BYTES:
             return data[1:]
-        key, end = _read(data, 0, 0)
-    except (IndexError, OverflowError) as error:
-        raise _malformed(data) from error
+        if tag == NUMBER and _is_word(data):
+            return int.from_bytes(data[2:-1], "big")
+        key, end = read_key(data, 0, 0)
+    except (IndexError, OverflowError, ValueError) as error:
+        raise malformed(data) from error
     if end != len(data):
-        raise _malformed(data)
+        raise malformed(data)
     return key
+
+
+def _is_word(data: bytes) -> bool:
+    """Tell whether this number is the canonical form of an int from 0 to 2**64 - 1."""
+    head = data[1]
+    return (
+        ZERO <= head <= ZERO + 8
+        and len(data) == head - ZERO + 3
+        and data[-1] == INTEGRAL
+        and (data[2] != 0 or head == ZERO)
+    )
 
 
 # -- encoding: each function appends to what is there already --------------------------------------
@@ -236,37 +238,45 @@ def _append_integer(out: bytearray, number: int) -> None:
 
 
 def _append_float(out: bytearray, number: float) -> None:
-    if not math.isfinite(number):
-        out.append(NAN if number != number else INFINITY if number > 0 else MINUS_INFINITY)
+    if math.isnan(number):
+        out.append(NAN)
+        return
+    if math.isinf(number):
+        out.append(INFINITY if number > 0 else MINUS_INFINITY)
         return
     _append_integer(out, math.floor(number))
     if number.is_integer():
         out.append(INTEGRAL)
     else:
         out.append(FRACTIONAL)
-        bits = int.from_bytes(_DOUBLE.pack(number), "big")
-        out += (bits ^ (_DOUBLE_BITS if bits & _DOUBLE_SIGN else _DOUBLE_SIGN)).to_bytes(8, "big")
+        bits = int.from_bytes(DOUBLE.pack(number), "big")
+        out += (bits ^ (DOUBLE_BITS if bits & DOUBLE_SIGN else DOUBLE_SIGN)).to_bytes(8, "big")
 
 
 def _append_datetime(out: bytearray, key: datetime) -> None:
-    plain = datetime(
-        key.year, key.month, key.day, key.hour, key.minute, key.second, key.microsecond, key.tzinfo, fold=key.fold
-    )
-    if plain.utcoffset() is None:
+    if type(key) is not datetime:
+        key = _plain_datetime(key)
+    if key.utcoffset() is None:
         out.append(NAIVE)
-        instant = (plain.replace(tzinfo=None) - _YEAR_1) // _MICROSECOND
+        instant = (key.replace(tzinfo=None) - YEAR_1) // MICROSECOND
     else:
         out.append(AWARE)
-        instant = (plain - _YEAR_1_UTC) // _MICROSECOND
-    if type(key) is not datetime and plain != key:  # a subclass that is finer than a microsecond
-        raise _refusal(key)
-    if not 0 <= instant <= _INSTANT_MAX:
+        instant = (key - YEAR_1_UTC) // MICROSECOND
+    if not 0 <= instant <= INSTANT_MAX:
         raise InvalidError(f"the key {key!r} lies outside of the years 1 to 9999 in UTC")
     out += instant.to_bytes(8, "big")
 
 
+def _plain_datetime(key: datetime) -> datetime:
+    day, clock = (key.year, key.month, key.day), (key.hour, key.minute, key.second, key.microsecond)
+    plain = datetime(*day, *clock, key.tzinfo, fold=key.fold)
+    if plain != key:  # it is finer than a microsecond, say
+        raise _refusal(key)
+    return plain
+
+
 def _append_escaped(out: bytearray, raw: bytes) -> None:
-    out += raw.replace(b"\x00", _ESCAPED_NUL)
+    out += raw.replace(b"\x00", ESCAPED_NUL)
     out.append(END)
 
 
@@ -308,113 +318,3 @@ def _refusal(key: object) -> TypeError:
 
 def _type_name(value: object) -> str:
     return repr(type(value).__name__)
-
-
-# -- decoding: each function returns what it read and where that ended ------------------------------
-
-
-def _malformed(data: bytes) -> ValueError:
-    return ValueError(f"not a canonical key: {data[:40].hex()}{'...' if len(data) > 40 else ''}")
-
-
-def _read(data: bytes, start: int, depth: int) -> tuple[Key, int]:
-    tag = data[start]
-    start += 1
-    if tag == NUMBER:
-        return _read_number(data, start)
-    if tag == STR:
-        raw, end = _read_escaped(data, start)
-        return raw.decode("utf-8", "surrogatepass"), end
-    if tag == BYTES:
-        return _read_escaped(data, start)
-    if tag == TUPLE:
-        items, end = _read_items(data, start, depth + 1)
-        return tuple(items), end
-    if tag == FROZENSET:
-        return _read_members(data, start, depth + 1)
-    return _read_record(data, tag, start)
-
-
-def _read_items(data: bytes, start: int, depth: int) -> tuple[list[Key], int]:
-    _check_depth(depth)
-    items: list[Key] = []
-    while data[start] != END:
-        item, start = _read(data, start, depth)
-        items.append(item)
-    return items, start + 1
-
-
-def _read_members(data: bytes, start: int, depth: int) -> tuple[frozenset[Key], int]:
-    _check_depth(depth)
-    members: list[Key] = []
-    before = b""
-    while data[start] != END:
-        member, end = _read(data, start, depth)
-        if data[start:end] <= before:
-            raise _malformed(data)
-        before = data[start:end]
-        members.append(member)
-        start = end
-    return frozenset(members), start + 1
-
-
-def _read_record(data: bytes, tag: int, start: int) -> tuple[Key, int]:
-    if tag == NONE:
-        return None, start
-    if tag == DATE:
-        return date.fromordinal(int.from_bytes(_take(data, start, 4), "big")), start + 4
-    if tag == UUID_:
-        return UUID(bytes=_take(data, start, 16)), start + 16
-    if tag not in (NAIVE, AWARE):
-        raise _malformed(data)
-    instant = timedelta(microseconds=int.from_bytes(_take(data, start, 8), "big"))
-    return (_YEAR_1 if tag == NAIVE else _YEAR_1_UTC) + instant, start + 8
-
-
-def _read_number(data: bytes, start: int) -> tuple[int | float, int]:
-    head = data[start]
-    if head == NAN:
-        return math.nan, start + 1
-    if head in (INFINITY, MINUS_INFINITY):
-        return math.inf if head == INFINITY else -math.inf, start + 1
-    whole, start = _read_integer(data, start)
-    if data[start] == INTEGRAL:
-        return whole, start + 1
-    bits = int.from_bytes(_take(data, start + 1, 8), "big")
-    bits ^= _DOUBLE_SIGN if bits & _DOUBLE_SIGN else _DOUBLE_BITS
-    number: float = _DOUBLE.unpack(bits.to_bytes(8, "big"))[0]
-    if data[start] != FRACTIONAL or number.is_integer() or math.floor(number) != whole:
-        raise _malformed(data)
-    return number, start + 9
-
-
-def _read_integer(data: bytes, start: int) -> tuple[int, int]:
-    head = data[start]
-    negative = head < ZERO
-    start += 1
-    if head in (LONG_NEGATIVE, LONG_POSITIVE):
-        size = int.from_bytes(_take(data, start, 2), "big") ^ (0xFFFF if negative else 0)
-        start += 2
-    else:
-        size = abs(head - ZERO)
-    number = int.from_bytes(_take(data, start, size), "big")
-    if negative:
-        number -= (1 << 8 * size) - 1
-    short = head not in (LONG_NEGATIVE, LONG_POSITIVE)
-    if (number.bit_length() + 7) >> 3 != size or short != (size <= SHORT_SIZE_MAX):
-        raise _malformed(data)
-    return number, start + size
-
-
-def _read_escaped(data: bytes, start: int) -> tuple[bytes, int]:
-    end = data.index(b"\x00", start)
-    while data[end + 1 : end + 2] == b"\xff":
-        end = data.index(b"\x00", end + 2)
-    return data[start:end].replace(_ESCAPED_NUL, b"\x00"), end + 1
-
-
-def _take(data: bytes, start: int, size: int) -> bytes:
-    chunk = data[start : start + size]
-    if len(chunk) != size:
-        raise _malformed(data)
-    return chunk

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, Union, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeGuard, Union, cast
 
 import msgpack
 
-from .extension import NDARRAY, SCALAR, Refused
+from .extension import NDARRAY, SCALAR, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,19 +42,19 @@ def is_scalar(value: object) -> TypeGuard[np.generic]:
 
 
 def write_ndarray(array: Array) -> tuple[int, bytes]:
-    """Return code and payload. Raises Refused for dtypes that would not come back as they are."""
+    """Return code and payload. Raises RefusedError for dtypes that would not come back as they are."""
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     raw = array.tobytes("F" if fortran else "C")
     return NDARRAY, _pack((_checked_form(array.dtype), array.shape, fortran, raw))
 
 
 def write_scalar(scalar: np.generic) -> tuple[int, bytes]:
-    """Return code and payload. Raises Refused for dtypes that would not come back as they are."""
+    """Return code and payload. Raises RefusedError for dtypes that would not come back as they are."""
     if scalar.dtype.type is not type(scalar):
-        raise Refused("which NumPy cannot rebuild from its dtype")
+        raise RefusedError("which NumPy cannot rebuild from its dtype")
     if isinstance(scalar, str | bytes):  # as text: an array would drop trailing NULs
-        base = str if isinstance(scalar, str) else bytes
-        return SCALAR, _pack((scalar.dtype.kind, base(scalar)))
+        text = str(scalar) if isinstance(scalar, str) else bytes(cast("bytes", scalar))
+        return SCALAR, _pack((scalar.dtype.kind, text))
     return SCALAR, _pack((_checked_form(scalar.dtype), scalar.tobytes()))
 
 
@@ -65,7 +65,7 @@ def _read_ndarray(payload: bytes) -> object:
     dtype = _dtype(form)
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError("malformed array: its shape does not fit its size")
-    order = "F" if fortran else "C"
+    order: Literal["C", "F"] = "F" if fortran else "C"
     # A copy, because bytes cannot be written to.
     return np.ndarray(shape, dtype, buffer=raw, order=order).copy(order)
 
@@ -92,23 +92,22 @@ def _checked_form(dtype: np.dtype[Any]) -> Form:
     """Return `dtype` as plain data, if the same dtype can be made from that."""
     form = _form(dtype, 0)
     try:
-        same = _dtype(form)
+        if (rebuilt := _dtype(form)) == dtype and rebuilt.type is dtype.type:
+            return form
     except (TypeError, ValueError):
-        same = None
-    if same != dtype or same.type is not dtype.type:
-        raise Refused(f"whose dtype {dtype} cannot be rebuilt without pickle")
-    return form
+        pass
+    raise RefusedError(f"whose dtype {dtype} cannot be rebuilt without pickle")
 
 
 def _form(dtype: np.dtype[Any], depth: int) -> Form:
     if depth > DTYPE_DEPTH_MAX:
-        raise Refused(f"whose dtype nests deeper than {DTYPE_DEPTH_MAX}")
+        raise RefusedError(f"whose dtype nests deeper than {DTYPE_DEPTH_MAX}")
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return _form(base, depth + 1), shape
     if dtype.names is None or dtype.fields is None:
         return dtype.str
-    fields = [dtype.fields[name] for name in dtype.names]
+    fields: list[Any] = [dtype.fields[name] for name in cast("tuple[Any, ...]", dtype.names)]
     return {
         "names": dtype.names,
         "formats": tuple(_form(field[0], depth + 1) for field in fields),
@@ -120,13 +119,13 @@ def _form(dtype: np.dtype[Any], depth: int) -> Form:
 def _dtype(form: Form) -> np.dtype[Any]:
     import numpy as np
 
-    dtype: np.dtype[Any] = np.dtype(_spec(form, 0))
+    dtype: np.dtype[Any] = np.dtype(cast("Any", _spec(form, 0)))
     if dtype.hasobject or dtype.itemsize == 0:
         raise ValueError(f"the dtype {dtype} cannot be stored")
     return dtype
 
 
-def _spec(form: Form, depth: int) -> Any:
+def _spec(form: Form, depth: int) -> object:
     """Turn a form into what `numpy.dtype` takes, so that only the expected kinds of it pass."""
     if depth > DTYPE_DEPTH_MAX:
         raise ValueError("malformed dtype: nested too deep")
@@ -144,8 +143,10 @@ def _spec(form: Form, depth: int) -> Any:
 
 
 def _pack(parts: tuple[object, ...]) -> bytes:
-    return msgpack.packb(parts, unicode_errors="surrogatepass")
+    packed: bytes = msgpack.Packer(unicode_errors="surrogatepass").pack(parts)
+    return packed
 
 
-def _unpack(payload: bytes) -> Any:
-    return msgpack.unpackb(payload, use_list=False, unicode_errors="surrogatepass")
+def _unpack(payload: bytes) -> tuple[Any, ...]:
+    parts: tuple[Any, ...] = msgpack.unpackb(payload, use_list=False, unicode_errors="surrogatepass")
+    return parts

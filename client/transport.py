@@ -28,6 +28,9 @@ Start = Callable[[Callable[[Outcome[R]], None]], Callable[[], bool]]
 class Transport(Protocol):
     """One colour of call."""
 
+    #: Whether `breathe` may do something: asked first, since awaiting it costs as much as a look-up.
+    breathes: bool
+
     async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         """Carry out a job of the store."""
         ...
@@ -50,6 +53,8 @@ class Transport(Protocol):
 class BlockingTransport:
     """Waits by blocking the thread; its coroutines never suspend."""
 
+    breathes = False
+
     async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         return store.run(job, timeout_s)
 
@@ -67,6 +72,8 @@ class BlockingTransport:
 
 class LoopTransport:
     """What the transports of event loops share: writes go to the writer thread, reads are done at once."""
+
+    breathes = True
 
     def __init__(self) -> None:
         self._turn_ends_s = 0.0

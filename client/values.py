@@ -16,7 +16,7 @@ Rules of this codec (tables and golden bytes: ``docs/format.md``):
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ import ormsgpack
 from ..exception import DeserializationError, ValueTooLargeError
 from ..node.config import VALUE_DEPTH_MAX
 from ..node.number import EXTENDED
+from .size import too_large
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -57,13 +58,16 @@ class ValueCodec:
         `VALUE_DEPTH_MAX`.
         """
         bytes_max = self._bytes_max
-        try:
-            plain = _parts_left(value, bytes_max, 0, bytes_max) >= 0
-            data = _pack(value, None, _OPTIONS) if plain else self._encode_extended(value)
-        except ormsgpack.MsgpackEncodeError:  # an int of more than 64 bits, or a str with lone surrogates
-            data = self._encode_extended(value)
+        data = None
+        if _parts_left(value, bytes_max, 0, bytes_max) >= 0:
+            try:
+                data = _pack(value, None, _OPTIONS)
+            except TypeError:  # an int of more than 64 bits, or a str with lone surrogates
+                pass
+        if data is None:
+            data = _extended_writer()(value, bytes_max, self._pickled)
         if len(data) > bytes_max:
-            raise _too_large(len(data), bytes_max)
+            raise too_large(len(data), bytes_max)
         return data
 
     def decode(self, data: bytes) -> object:
@@ -81,10 +85,7 @@ class ValueCodec:
         except Exception as error:
             # Anything may come here: constructors of many types meet bytes that anybody may have written,
             # and unpickling runs the application's own code.
-            raise DeserializationError(f"the value cannot be read: {type(error).__name__}: {error}") from error
-
-    def _encode_extended(self, value: object) -> bytes:
-        return _extended_writer()(value, self._bytes_max, self._pickled)
+            raise DeserializationError(f"cannot read the value: {type(error).__name__}: {error}") from error
 
 
 @cache
@@ -108,23 +109,38 @@ _NOT_PLAIN: Final = -1
 
 
 def _parts_left(value: object, parts_left: int, depth: int, bytes_max: int) -> int:
-    """Count down `parts_left` by the parts of a plain `value`, or return `_NOT_PLAIN`.
+    """Return what a plain `value`, `depth` containers deep, leaves of `parts_left`; else `_NOT_PLAIN`.
 
-    Each part takes a byte or more, so that ValueTooLargeError can be raised long before a few lists that
-    stand for astronomically many items, or one huge string, are turned into bytes.
+    A part takes a byte or more. So ValueTooLargeError is raised here, long before a huge string, or a few
+    lists inside each other that stand for astronomically many items, would have been turned into bytes.
     """
-    kind = type(value)
-    if kind is dict:
-        for key in value:
-            if type(key) is not str and type(key) not in _SCALARS:
-                return _NOT_PLAIN
+    parts: Collection[object]
+    if type(value) is dict:
+        if not _SCALARS.issuperset(map(type, value)):
+            return _NOT_PLAIN
         parts = value.values()
-    elif kind is list:
+    elif type(value) is list:
         parts = value
-    elif kind is str or kind is bytes:
-        return ...
+    else:
+        if (type(value) is str or type(value) is bytes) and len(value) > bytes_max:
+            raise too_large(len(value), bytes_max)
+        return parts_left if type(value) in _SCALARS else _NOT_PLAIN
+    parts_left -= len(parts)
+    if parts_left < 0:
+        raise too_large(bytes_max - parts_left, bytes_max)
+    if depth == VALUE_DEPTH_MAX:
+        return _NOT_PLAIN  # and there it will be refused, or pickled
     for part in parts:
-        ...
+        if type(part) is str:  # the most common ones without a call
+            if len(part) > bytes_max:
+                raise too_large(len(part), bytes_max)
+        elif type(part) not in _FIXED:
+            parts_left = _parts_left(part, parts_left, depth + 1, bytes_max)
+            if parts_left < 0:
+                return _NOT_PLAIN
+    return parts_left
+
+
 # -- pickle --------------------------------------------------------------------------------------------
 
 

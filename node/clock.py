@@ -98,7 +98,7 @@ class HybridClock:
             if lead_ms > self._lead_ms:
                 self._lead_ms = lead_ms
 
-    def stamp(self) -> int:
-        """A stamp above all that was handed out or observed. For one thread at a time."""
-        self.last = stamp = max(self.now_ms() << COUNTER_BITS, self.last + 1)
+    def stamp(self, now_ms: int) -> int:
+        """A stamp at `now_ms` or later, above all that was handed out or observed. For one thread at a time."""
+        self.last = stamp = max(now_ms << COUNTER_BITS, self.last + 1)
         return stamp

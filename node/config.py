@@ -127,3 +127,8 @@ TTL_S_MAX = 100 * 366 * 86_400
 
 LOOP_TURN_S_MAX = 0.001
 """How long reads from memory may keep an event loop to themselves before they let others run."""
+
+# -- tools ---------------------------------------------------------------------------------------
+
+COMPACTION_POLL_S = 0.1
+"""Between two reports of a compaction's progress."""

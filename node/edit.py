@@ -12,10 +12,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from xxhash import xxh3_64_intdigest
+
 from . import layout
-from .entry import GLANCE, HEADER_BYTES, NO_OPERATION, DamagedEntryError, Stored, decode, encode
-from .table import VALUELESS, Located, Table
+from .config import KEY_INLINE_BYTES_MAX
+from .entry import (
+    BEHIND,
+    CHECKSUM_MASK,
+    EXPIRES_AT,
+    GLANCE,
+    HEADER_BYTES,
+    KEY_BYTES_AT,
+    NO_OPERATION,
+    VERSION_AT,
+    DamagedEntryError,
+    Stored,
+    decode,
+    encode,
+)
+from .table import VALUELESS, VERSION_END, Located, Row, Table, whole_key
 from .transaction import DictState, WriteTransaction
+
+KEY_BYTES_END = KEY_BYTES_AT + 2
+EXPIRES_END = EXPIRES_AT + 8
+NO_LONG_KEY = bytes(2)
+NO_EXPIRY = bytes(8)
+
+BatchRow = tuple[bytes, int, bytes, bytes]
+"""Place, hash of the key, the value's bytes, and the key if it is over-long."""
 
 
 class Found(NamedTuple):
@@ -101,6 +125,22 @@ class Edit:
         self.transaction.put(located.place, encode(entry, located.key_hash))
         return version
 
+    def overwrite(self, located: Located, body: bytes, expires_ms: int, operation_id: bytes) -> None:
+        """Put `body` at `located`, whatever stands there. The same as `write`, for the commonest case."""
+        place, key_hash, key = located
+        transaction, state = self.transaction, self.state
+        raw = transaction.raw.get(place)
+        version = transaction.stamp(state, 0 if raw is None else self._overwrite(place, raw))
+        long_key = key if len(key) > KEY_INLINE_BYTES_MAX else b""
+        behind = BEHIND.pack(0, len(long_key), version, transaction.node, 0, expires_ms, operation_id)
+        behind += long_key + body
+        checksum = xxh3_64_intdigest(behind, key_hash) & CHECKSUM_MASK
+        transaction.raw.put(place, checksum.to_bytes(4, "big") + behind)
+        state.entries += 1
+        state.bytes += len(key) + len(body)
+        if expires_ms:
+            self._index(place, key_hash, version, expires_ms)
+
     def touch(self, located: Located, found: Found, entry: Stored, expires_ms: int) -> None:
         """Give a visible entry another expiry, and no new version."""
         self._uncount(located, found)
@@ -119,30 +159,30 @@ class Edit:
             self._uncount(located, found)
         self.transaction.delete(located.place)
 
-    def write_many(self, rows: Sequence[tuple[Located, bytes]], expires_ms: int) -> None:
-        """Put many bodies at once. `rows` are sorted by place, and no place comes twice."""
+    def write_many(self, rows: Sequence[BatchRow], size_bytes: int, expires_ms: int) -> None:
+        """Put many bodies at once, of `size_bytes` with their keys. `rows` are sorted by place, and no place
+        comes twice. It is what others wait for while it lasts, hence the care for every microsecond.
+        """
         cursor = self.transaction.raw.cursor()
-        highest = 0
-        standing = dict(cursor.getmulti([located.place for located, _ in rows]))
-        for located, _ in rows:
-            raw = standing.get(located.place)
-            if raw is not None and len(raw) >= HEADER_BYTES:
-                highest = max(highest, self._uncount_raw(located, raw))
+        highest = self._overwrite_many(cursor.getmulti([row[0] for row in rows]))
         version = self.transaction.stamp(self.state, highest)
         node = self.transaction.node
+        header = BEHIND.pack(0, 0, version, node, 0, expires_ms, NO_OPERATION)
+        checksum = xxh3_64_intdigest
         items: list[tuple[bytes, bytes]] = []
-        size_bytes = 0
-        for located, body in rows:
-            place, key_hash, key = located
-            long_key = key if layout.is_long(key) else b""
-            entry = Stored(0, version, node, 0, expires_ms, NO_OPERATION, long_key, body)
-            items.append((place, encode(entry, key_hash)))
-            size_bytes += len(key) + len(body)
-            if expires_ms:
-                self._index(located, version, expires_ms)
+        for place, key_hash, body, long_key in rows:
+            if long_key:
+                entry = Stored(0, version, node, 0, expires_ms, NO_OPERATION, long_key, body)
+                items.append((place, encode(entry, key_hash)))
+            else:
+                behind = header + body
+                items.append((place, (checksum(behind, key_hash) & CHECKSUM_MASK).to_bytes(4, "big") + behind))
+        cursor.putmulti(items)
         self.state.entries += len(rows)
         self.state.bytes += size_bytes
-        cursor.putmulti(items)
+        if expires_ms:
+            for place, key_hash, _, _ in rows:
+                self._index(place, key_hash, version, expires_ms)
 
     def clear(self) -> None:
         """Make every entry absent, locks included, whatever their number; the sweeper does the rest."""
@@ -157,7 +197,7 @@ class Edit:
         self.state.entries += 1
         self.state.bytes += size_bytes
         if expires_ms:
-            self._index(located, version, expires_ms)
+            self._index(located.place, located.key_hash, version, expires_ms)
 
     def _uncount(self, located: Located, found: Found) -> None:
         if not found.counted:
@@ -167,22 +207,40 @@ class Edit:
         if found.expires_ms:
             self._unindex(located, found.expires_ms)
 
-    def _uncount_raw(self, located: Located, raw: bytes) -> int:
-        """`_uncount` for an entry that is overwritten unseen; its version."""
+    def _overwrite(self, place: bytes, raw: bytes) -> int:
+        """Take an entry that is about to be overwritten, unseen, out of the counters; its version."""
+        if len(raw) < HEADER_BYTES:
+            return 0  # damaged beyond counting
         _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
-        if version > self.state.cleared_at:
-            self.state.entries -= 1
-            self.state.bytes -= len(located.key) + len(raw) - HEADER_BYTES - key_bytes
-            if expires_ms:
-                self._unindex(located, expires_ms)
+        if version <= self.state.cleared_at:
+            return 0
+        self.state.entries -= 1
+        self.state.bytes -= (key_bytes or len(place) - layout.PREFIX_BYTES) + len(raw) - HEADER_BYTES - key_bytes
+        if expires_ms:
+            key = whole_key(raw) if key_bytes else place[layout.PREFIX_BYTES :]
+            self._unindex(self.table.locate(key), expires_ms)
         return int(version)
 
-    def _index(self, located: Located, version: int, expires_ms: int) -> None:
+    def _overwrite_many(self, rows: Sequence[Row]) -> int:
+        """`_overwrite` for many; the highest version. All at once where all of them are alike."""
+        versions = [raw[VERSION_AT:VERSION_END] for _, raw in rows]
+        cleared_at = self.state.cleared_at.to_bytes(8, "big")
+        alike = all(
+            raw[KEY_BYTES_AT:KEY_BYTES_END] == NO_LONG_KEY and raw[EXPIRES_AT:EXPIRES_END] == NO_EXPIRY
+            for _, raw in rows
+        )
+        if not versions or not alike or min(versions) <= cleared_at:
+            return max((self._overwrite(place, raw) for place, raw in rows), default=0)
+        added_bytes = layout.PREFIX_BYTES + HEADER_BYTES
+        self.state.entries -= len(rows)
+        self.state.bytes -= sum([len(place) + len(raw) for place, raw in rows]) - added_bytes * len(rows)
+        return int.from_bytes(max(versions), "big")
+
+    def _index(self, place: bytes, key_hash: int, version: int, expires_ms: int) -> None:
         self.state.expiring += 1
         self.transaction.sweepable = True
-        key = layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)
-        place = located.place[layout.DICT_ID_BYTES :]
-        self.transaction.raw.put(key, version.to_bytes(8, "big") + place)
+        key = layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, key_hash)
+        self.transaction.raw.put(key, version.to_bytes(8, "big") + place[layout.DICT_ID_BYTES :])
 
     def _unindex(self, located: Located, expires_ms: int) -> None:
         key = layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)

@@ -29,8 +29,10 @@ GLANCE = Struct(">IBxHQ16xQ")
 
 CHECKSUM_BYTES = CHECKSUM.size
 HEADER_BYTES = CHECKSUM.size + BEHIND.size
+KEY_BYTES_AT = 6
 VERSION_AT = 8
-"""Offset of the version, whose big-endian bytes compare like the number."""
+EXPIRES_AT = 32
+"""Offsets; the version's big-endian bytes compare like the number."""
 CHECKSUM_MASK = 0xFFFF_FFFF
 NO_OPERATION = bytes(16)
 

@@ -14,7 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
 
@@ -197,7 +197,7 @@ class Environment:
                     self._inherited.close()
                     self._inherited = None
                 self._lmdb = self._open_smaller_and_smaller()
-                self._check_length(self._lmdb)
+                self._lengthen(self._lmdb)
                 self._begin = self._lmdb.begin
             return self._lmdb
 
@@ -225,14 +225,19 @@ class Environment:
             except lmdb.Error as error:
                 raise self.translated(error) from error
 
-    def _check_length(self, environment: lmdb.Environment) -> None:
-        """Refuse a file that was cut short: touching the missing pages would end the process."""
+    def _lengthen(self, environment: lmdb.Environment) -> None:
+        """Make the file as long as LMDB's count of its pages says.
+
+        A page that was taken and given back within one transaction was never written, so a whole file may
+        be short. But so may one that was cut off, and touching a page behind its end kills the process,
+        where an empty page is found out and reported. This call never shortens the file, whatever another
+        process appends meanwhile.
+        """
         needed_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        length_bytes = (self.path / "data.mdb").stat().st_size
-        if length_bytes < needed_bytes:
-            self._lmdb = None
-            environment.close()
-            raise self._damage(f"the file has {length_bytes} bytes of {needed_bytes}")
+        data = self.path / "data.mdb"
+        if data.stat().st_size < needed_bytes and hasattr(os, "posix_fallocate"):
+            with suppress(OSError), data.open("r+b") as file:  # on a full disk the risk stays
+                os.posix_fallocate(file.fileno(), 0, needed_bytes)
 
     def _reopen(self) -> None:
         with self._pausing():
@@ -325,10 +330,8 @@ class Environment:
 
     def _damage(self, what: str) -> StoreDamagedError:
         self.damaged = True
-        try:
+        with suppress(OSError):  # then other processes will find out for themselves
             (self.path.parent / DAMAGED).write_text(f"{what}\n")
-        except OSError:
-            pass  # other processes will find out for themselves
         return StoreDamagedError(
             f"the store in {self.path.parent} is damaged ({what}). Save what can be read with "
             "`ringdict dict items`, then remove the folder"

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import ClassVar, Generic, TypeVar
 
 from .clock import Clock
-from .edit import ABSENT, Edit, Found
+from .edit import ABSENT, BatchRow, Edit, Found
 from .entry import ATOMIC, Stored
 from .number import decode_number, encode_number
 from .table import Located, Table
@@ -79,7 +79,6 @@ class Put(KeyOperation[bool]):
 
     __slots__ = ("body", "ttl_ms")
     atomic: ClassVar[bool] = False
-    flags: ClassVar[int] = 0
 
     def __init__(self, key: bytes, body: bytes, ttl_ms: int, operation_id: bytes) -> None:
         super().__init__(key, operation_id)
@@ -87,19 +86,8 @@ class Put(KeyOperation[bool]):
         self.ttl_ms = ttl_ms
 
     def apply(self, edit: Edit) -> bool:
-        self.store(edit, edit.look(self.located))
+        edit.overwrite(self.located, self.body, expiry(edit, self.ttl_ms), self.operation_id)
         return True
-
-    def store(self, edit: Edit, found: Found) -> int:
-        """Write the value in place of what was found; its version."""
-        return edit.write(
-            self.located,
-            self.body,
-            expiry(edit, self.ttl_ms, found.entry),
-            found,
-            flags=self.flags,
-            operation_id=self.operation_id,
-        )
 
 
 class PutIfAbsent(Put):
@@ -107,13 +95,19 @@ class PutIfAbsent(Put):
 
     __slots__ = ()
     atomic: ClassVar[bool] = True
-    flags: ClassVar[int] = ATOMIC
 
     def apply(self, edit: Edit) -> bool:
         found, entry = edit.visible(self.located)
         if entry is not None:
             return False
-        self.store(edit, found)
+        edit.write(
+            self.located,
+            self.body,
+            expiry(edit, self.ttl_ms),
+            found,
+            flags=ATOMIC,
+            operation_id=self.operation_id,
+        )
         return True
 
 
@@ -252,19 +246,20 @@ class Touch(KeyOperation[bool]):
 class PutMany(Operation[None]):
     """Store many values, all or none. Keys must differ from each other."""
 
-    __slots__ = ("items", "rows", "ttl_ms")
+    __slots__ = ("items", "rows", "size_bytes", "ttl_ms")
     atomic: ClassVar[bool] = False
-    rows: list[tuple[Located, bytes]]
+    rows: list[BatchRow]
 
     def __init__(self, items: Sequence[tuple[bytes, bytes]], ttl_ms: int) -> None:
         self.items = items
         self.ttl_ms = ttl_ms
 
     def prepare(self, table: Table) -> None:
-        self.rows = sorted((table.locate(key), body) for key, body in self.items)
+        self.rows = sorted(table.batch_rows(self.items))
+        self.size_bytes = sum(len(key) + len(body) for key, body in self.items)
 
     def apply(self, edit: Edit) -> None:
-        edit.write_many(self.rows, expiry(edit, self.ttl_ms))
+        edit.write_many(self.rows, self.size_bytes, expiry(edit, self.ttl_ms))
 
 
 class DeleteMany(Operation[int]):

@@ -127,11 +127,12 @@ class Store:
         """Carry out a job, and wait for it."""
         if not self._opened:
             self.open()
-        if self._writer.idle and self.environment.writer.acquire(blocking=False):
+        writer = self.environment.writer
+        if self._writer.idle and writer.acquire(blocking=False):
             try:
-                return self._transact([job], timeout_s)[0].get()
+                return self._transact(job, timeout_s)
             finally:
-                self.environment.writer.release()
+                writer.release()
         return self._writer.run(job, timeout_s)
 
     def sweep_job(self, job: Job[R]) -> R | None:
@@ -139,21 +140,21 @@ class Store:
         if not self._writer.idle or not self.environment.writer.acquire(blocking=False):
             return None
         try:
-            return self._transact([job], None)[0].get()
+            return self._transact(job, None)
         except UnavailableError:
             return None
         finally:
             self.environment.writer.release()
 
     def _carry_out(self, jobs: Sequence[Job[object]], timeout_s: float) -> list[Outcome[object]]:
-        """What the writer thread does with the jobs it has collected."""
+        """What the writer thread does with the jobs it has collected: all in one transaction."""
         if not self._opened:
             self.open()
         with self.environment.writer:
-            return self._transact(jobs, timeout_s)
+            return self._transact(lambda transaction: [_outcome(job, transaction) for job in jobs], timeout_s)
 
-    def _transact(self, jobs: Sequence[Job[R]], timeout_s: float | None) -> list[Outcome[R]]:
-        """Jobs in one transaction, through the gate. `timeout_s` None: only if nobody waits there."""
+    def _transact(self, job: Job[R], timeout_s: float | None) -> R:
+        """A job in a transaction, through the gate. `timeout_s` None: only if nobody waits there."""
         gate = self._gate
         assert gate is not None
         try:
@@ -163,42 +164,32 @@ class Store:
                 raise UnavailableError("others are writing")
             while True:
                 try:
-                    return self._attempt(jobs)
+                    return self._attempt(job)
                 except MapFullError:
                     self.environment.grow()
         finally:
             gate.leave()
 
-    def _attempt(self, jobs: Sequence[Job[R]]) -> list[Outcome[R]]:
+    def _attempt(self, job: Job[R]) -> R:
         raw = self.environment.begin_write()
         try:
-            self._check_meta(raw)
+            owner = raw.get(layout.OWNER)
+            if owner is not None:
+                raise self._owned(owner)
             transaction = WriteTransaction(raw, self.clock, self.host, self._node)
-            outcomes = [self._outcome(job, transaction) for job in jobs]
-            if not transaction.writes:
-                return outcomes
-            transaction.flush()
-            self._commit(raw)
-            if transaction.sweepable:
-                self.wake_sweeper()
-            return outcomes
+            result = job(transaction)
+            if transaction.writes:
+                transaction.flush()
+                self._commit(raw)
+                if transaction.sweepable:
+                    self.wake_sweeper()
+            return result
         except MapFullError:
             raise
         except lmdb.Error as error:
             raise self.environment.translated(error) from error
         finally:
             raw.abort()
-
-    def _outcome(self, job: Job[R], transaction: WriteTransaction) -> Outcome[R]:
-        writes = transaction.writes
-        try:
-            return Outcome(job(transaction), None)
-        except lmdb.Error:
-            raise
-        except Exception as error:
-            if transaction.writes != writes:
-                raise  # it broke its promise: nothing of this transaction may stand
-            return Outcome(None, error)
 
     def _commit(self, raw: lmdb.Transaction[bytes]) -> None:
         try:
@@ -213,14 +204,11 @@ class Store:
         if self._commits % STALE_READERS_COMMITS == 0:
             self.environment.clear_stale_readers()
 
-    def _check_meta(self, raw: lmdb.Transaction[bytes]) -> None:
-        """Stop if the folder changed hands since it was opened."""
-        owner = raw.get(layout.OWNER)
-        if owner is not None:
-            raise UnavailableError(
-                f"the store in {self.folder} now belongs to the node {owner.decode(errors='replace')}: set "
-                "RINGDICT_URL to that node's address, so that writes go through it"
-            )
+    def _owned(self, owner: bytes) -> UnavailableError:
+        return UnavailableError(
+            f"the store in {self.folder} now belongs to the node {owner.decode(errors='replace')}: set "
+            "RINGDICT_URL to that node's address, so that writes go through it"
+        )
 
     # -- sweeping ----------------------------------------------------------------------------------
 
@@ -336,6 +324,19 @@ class Store:
         if self._tenancy is not None:
             self._tenancy.close()
         self._fresh_locks()
+
+
+def _outcome(job: Job[R], transaction: WriteTransaction) -> Outcome[R]:
+    """One job of several: its error is its own, and the others go on."""
+    writes = transaction.writes
+    try:
+        return Outcome(job(transaction), None)
+    except lmdb.Error:
+        raise
+    except Exception as error:
+        if transaction.writes != writes:
+            raise  # it broke its promise: nothing of this transaction may stand
+        return Outcome(None, error)
 
 
 _STORES: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -6,7 +6,7 @@ not expired and not a tombstone. What is not visible is absent to every caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import lmdb
@@ -77,6 +77,16 @@ class Table:
         stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
         place = self.dict_id + layout.PARTITION_NAMES[key_hash & layout.PARTITION_MASK] + stored
         return Located(place, key_hash, key)
+
+    def batch_rows(self, items: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, int, bytes, bytes]]:
+        """For each key and value's bytes: its place, the key's hash, the value, the key if over-long."""
+        seed, dict_id, names, mask = self._seed, self.dict_id, layout.PARTITION_NAMES, layout.PARTITION_MASK
+        for key, body in items:
+            key_hash = xxh3_64_intdigest(key, seed)
+            if len(key) <= KEY_INLINE_BYTES_MAX:
+                yield dict_id + names[key_hash & mask] + key, key_hash, body, b""
+            else:
+                yield dict_id + names[key_hash & mask] + layout.stored_key(key), key_hash, body, key
 
     def read(self, key: bytes) -> bytes | None:
         """The value's bytes, None when the key is absent. The hot path: one transaction, two look-ups.

@@ -94,8 +94,9 @@ class WriteTransaction:
             if raw is None:
                 raise DictGoneError
             state = self._states[dict_id] = DictState.decode(raw)
-            self._clock.observe(state.last_stamp)
-            self.now_ms = max(self.now_ms, self._clock.now_ms())
+            if state.last_stamp > self._clock.last:
+                self._clock.observe(state.last_stamp)
+                self.now_ms = max(self.now_ms, self._clock.now_ms())
         return state
 
     def add_state(self, dict_id: bytes, state: DictState) -> None:
@@ -113,7 +114,7 @@ class WriteTransaction:
         """A new stamp for a write in the Dict of `state`, above all of its stamps and above `above`."""
         if above:
             self._clock.observe(above)
-        state.last_stamp = stamp = self._clock.stamp()
+        state.last_stamp = stamp = self._clock.stamp(self.now_ms)
         state.dirty = True
         self.writes += 1
         return stamp

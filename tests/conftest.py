@@ -1,4 +1,4 @@
-"""What holds for every test: whose settings are in force, and how hypothesis rolls its dice."""
+"""What holds for every test: whose settings are in force, which dice are rolled, what pytest imports."""
 
 from __future__ import annotations
 
@@ -15,11 +15,27 @@ hypothesis.settings.register_profile("quick", max_examples=50, derandomize=True,
 hypothesis.settings.register_profile("deep", max_examples=500, print_blob=True, deadline=None)
 hypothesis.settings.load_profile("quick")
 
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class PlainRoot:
+    """Keeps pytest from taking the root, for its `__init__.py`, for a package of tests.
+
+    It would import ringdict a second time, named after the checkout's folder; and fail if that is no name.
+    """
+
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(PlainRoot())
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The folder of the checkout, or of the unpacked sdist."""
-    return Path(__file__).resolve().parents[1]
+    return ROOT
 
 
 @pytest.fixture(scope="session", autouse=True)

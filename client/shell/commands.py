@@ -18,7 +18,7 @@ from ..info import DictInfo
 from .arguments import Arguments, Prefix
 from .exit_code import ExitCode, exit_code_of
 from .notation import Notation, pretty, shown
-from .terminal import Terminal, one_line
+from .terminal import Terminal, one_line, size
 from .typed_json import dumps, to_json
 
 PAGE_KEYS: Final = 100
@@ -101,12 +101,12 @@ def compact(args: Arguments, terminal: Terminal) -> ExitCode:
     from ..cluster import from_variables, parse
 
     address = parse(args.cluster) if args.cluster else from_variables()
-    with terminal.progress("copying") as progress:
+    with terminal.progress("copying", size) as progress:
         result = compact_folder(address.folder, progress=progress.update)
     if args.json:
         terminal.write(json.dumps({"before_bytes": result.before_bytes, "after_bytes": result.after_bytes}))
     else:
-        terminal.write(f"{_size(result.before_bytes)} -> {_size(result.after_bytes)}")
+        terminal.write(f"{size(result.before_bytes)} -> {size(result.after_bytes)}")
     return ExitCode.OK
 
 
@@ -172,7 +172,8 @@ def items(args: Arguments, terminal: Terminal) -> ExitCode:
     with terminal.progress("reading") as progress:
         for count, row in enumerate(islice(_rows(dictionary, prefix), limit), start=1):
             _write_row(row, args, terminal)
-            progress.update(count, total)
+            if not terminal.shows_output:  # where entries appear, they are progress enough
+                progress.update(count, total)
             if row.problem is not None:
                 problems.append(row.problem)
     if count == limit and prefix is None and (left := len(dictionary) - count) > 0 and terminal.shows_output:
@@ -306,7 +307,7 @@ def _infos(args: Arguments) -> Iterator[DictInfo]:
 
 def _info_row(info: DictInfo) -> tuple[str, ...]:
     created = info.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return one_line(info.name or ""), created, info.created_by, f"{info.entries:,}", _size(info.bytes)
+    return one_line(info.name or ""), created, info.created_by, f"{info.entries:,}", size(info.bytes)
 
 
 def _info_json(info: DictInfo) -> dict[str, str | int | None]:
@@ -321,16 +322,6 @@ def _info_json(info: DictInfo) -> dict[str, str | int | None]:
 
 def _counted(entries: int) -> str:
     return "1 entry" if entries == 1 else f"{entries:,} entries"
-
-
-def _size(count_bytes: int) -> str:
-    """`count_bytes` to three digits, in units of 1,024."""
-    size = float(count_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1_024
-    return f"{size:,.0f} TiB"
 
 
 COMMANDS: Final[dict[str, Callable[[Arguments, Terminal], ExitCode]]] = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
-from ...exception import Error, LockLostError, LockTimeoutError
+from ...exception import LockLostError, LockTimeoutError
 from ..dict import Dict
 
 if TYPE_CHECKING:
@@ -119,16 +119,15 @@ class Worker:
         self._report("put", self._writes, value)
         self._report("counted", int(self._dict.incr("count")))
         if self._writes % WRITES_PER_BATCH == 0:
-            self._dict.update({("batch", self._name, self._writes, i): value for i in range(BATCH_ENTRIES)})
+            keys = [("batch", self._name, self._writes, number) for number in range(BATCH_ENTRIES)]
+            self._dict.update((key, value) for key in keys)
             self._report("batch", self._writes)
 
     def _join_race(self) -> None:
         try:
-            self._race.acquire()
+            self._report("won", self._race.acquire())
         except LockTimeoutError:
             self._report("lost")
-        else:
-            self._report("won", self._race.token)
 
     def _end_race(self) -> None:
         if self._race.owned():
@@ -160,9 +159,9 @@ class Worker:
                 self._shift.extend()
                 self._report("extended", at_s=now_s)
             else:
-                self._shift.acquire()
+                token = self._shift.acquire()
                 self._on_shift = True
-                self._report("on shift", self._shift.token, at_s=now_s)
+                self._report("on shift", token, at_s=now_s)
         except LockTimeoutError:
             pass
         except LockLostError:
@@ -185,7 +184,7 @@ def main() -> int:
         worker.run()
     except BrokenPipeError:  # nobody is left to report to
         return 1
-    except (Error, OSError) as error:
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the parent must hear of it
         os.write(1, Report("failed", time.monotonic(), 0, f"{type(error).__name__}: {error}").line())
         return 1
     return 0

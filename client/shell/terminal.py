@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import TextIOWrapper
 from typing import Final, Self, TextIO, TypeAlias
 
@@ -41,12 +41,23 @@ def one_line(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def size(count_bytes: int) -> str:
+    """`count_bytes` to three digits, in units of 1,024."""
+    amount = float(count_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1_024
+    return f"{amount:,.0f} TiB"
+
+
 class Progress:
     """A line on standard error that says how far a long work is; invisible unless that is a terminal."""
 
-    def __init__(self, stream: TextIO | None, what: str) -> None:
+    def __init__(self, stream: TextIO | None, what: str, form: Callable[[int], str]) -> None:
         self._stream = stream
         self._what = what
+        self._form = form
         self._due_s = time.monotonic() + PROGRESS_DELAY_S
         self._shown = False
 
@@ -63,7 +74,9 @@ class Progress:
         self._due_s = now_s + PROGRESS_INTERVAL_S
         self._shown = True
         share = f" ({min(100, 100 * done // total)} %)" if total else ""
-        self._stream.write(f"\r{self._what}: {done:,} of {max(done, total):,}{share}\x1b[K")
+        self._stream.write(
+            f"\r{self._what}: {self._form(done)} of {self._form(max(done, total))}{share}\x1b[K"
+        )
         self._stream.flush()
 
     def erase(self) -> None:
@@ -183,9 +196,9 @@ class Terminal:
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
 
-    def progress(self, what: str) -> Progress:
-        """A progress line for as long as the `with` lasts; none where it would stand among the output."""
-        return Progress(self._stderr if self._shows_errors and not self.shows_output else None, what)
+    def progress(self, what: str, form: Callable[[int], str] = "{:,}".format) -> Progress:
+        """A progress line for as long as the `with` lasts; `form` writes its amounts."""
+        return Progress(self._stderr if self._shows_errors else None, what, form)
 
     # -- in --------------------------------------------------------------------------------------
 
@@ -214,7 +227,7 @@ class Terminal:
         """
         if not isinstance(self._stdin, TextIOWrapper):
             return self._stdin.read().encode("utf-8", "surrogateescape")
-        data = self._stdin.buffer.read(VALUE_BYTES_MAX + 1)
+        data: bytes = self._stdin.buffer.read(VALUE_BYTES_MAX + 1)
         if len(data) > VALUE_BYTES_MAX:
             raise ValueTooLargeError(f"standard input holds more than a value may: {VALUE_BYTES_MAX:,} bytes")
         return data

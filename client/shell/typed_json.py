@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
@@ -134,10 +134,6 @@ def _items(content: Json) -> list[object]:
     return [from_json(item) for item in _list(content)]
 
 
-def _hashables(content: Json) -> list[Hashable]:
-    return cast(list[Hashable], _items(content))  # what is not hashable, set() and frozenset() refuse
-
-
 def _write_items(items: Iterable[object]) -> Json:
     return [to_json(item) for item in items]
 
@@ -162,7 +158,8 @@ def _write_dict(mapping: dict[object, object]) -> Json:
 
 
 def _read_dict(content: Json) -> dict[object, object]:
-    return dict(_items(pair) for pair in _list(content))
+    pairs = [_items(pair) for pair in _list(content)]
+    return dict(cast(list[tuple[object, object]], pairs))  # dict() refuses what is not two items
 
 
 def _write_clock(clock: datetime | time) -> Json:
@@ -216,7 +213,7 @@ def _read_array(content: Json) -> Array:
     except ImportError:
         raise InvalidError("an array needs numpy, which is not installed here") from None
     fields = _fields(content, "dtype", "shape", "data")
-    dtype: np.dtype[np.generic] = descr_to_dtype(fields["dtype"])
+    dtype: np.dtype[np.generic] = descr_to_dtype(cast("list[tuple[str, str]]", fields["dtype"]))
     if dtype.hasobject:
         raise TypeError("an array of objects is bytes for nobody but the process that made it")
     shape = tuple(_int(length) for length in _list(fields["shape"]))
@@ -255,8 +252,8 @@ _TAGS: Final = (
     _Tag("$bytes", bytes, _write_bytes, _read_bytes),
     _Tag("$bytearray", bytearray, _write_bytes, lambda content: bytearray(_read_bytes(content))),
     _Tag("$tuple", tuple, _write_items, lambda content: tuple(_items(content))),
-    _Tag("$set", set, _write_items, lambda content: set(_hashables(content))),
-    _Tag("$frozenset", frozenset, _write_items, lambda content: frozenset(_hashables(content))),
+    _Tag("$set", set, _write_items, lambda content: set(_items(content))),
+    _Tag("$frozenset", frozenset, _write_items, lambda content: frozenset(_items(content))),
     _Tag("$dict", dict, _write_dict, _read_dict),
     _Tag("$datetime", datetime, _write_clock, lambda content: _read_clock(content, datetime.fromisoformat)),
     _Tag("$date", date, date.isoformat, lambda content: date.fromisoformat(_text(content))),

@@ -6,33 +6,45 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .place import file_system
 
-__all__ = ["PACKAGES", "describe_machine", "describe_versions"]
+__all__ = ["Circumstances"]
 
 PACKAGES = ("ringdict", "lmdb", "msgpack", "redis", "hiredis", "pymemcache", "diskcache")
 SERVERS = {"redis-server": "--version", "memcached": "--version"}
 
 
-def describe_machine(folder: Path) -> dict[str, str]:
-    """Processor, cores, memory, system, Python, and the file system under the stores."""
+@dataclass(frozen=True)
+class Circumstances:
+    """Of one run: when, how thoroughly, on what machine, with which version of whom (or "missing")."""
+
+    measured_at: str
+    effort: str
+    machine: dict[str, str]
+    versions: dict[str, str]
+
+    @classmethod
+    def now(cls, folder: Path, effort: str) -> Circumstances:
+        """Of a run that keeps its stores in `folder`."""
+        versions = {package: _package_version(package) for package in PACKAGES}
+        versions |= {program: _server_version(program, option) for program, option in SERVERS.items()}
+        return cls(datetime.now(UTC).isoformat(timespec="seconds"), effort, _machine(folder), versions)
+
+
+def _machine(folder: Path) -> dict[str, str]:
     return {
         "processor": _processor(),
-        "cores": str(os.cpu_count()),
+        "cores": f"{os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "file system": file_system(folder),
     }
-
-
-def describe_versions() -> dict[str, str]:
-    """Of the packages and servers that take part; those that are not installed are "missing"."""
-    servers = {program: _server_version(program, option) for program, option in SERVERS.items()}
-    return {**{package: _package_version(package) for package in PACKAGES}, **servers}
 
 
 def _package_version(package: str) -> str:

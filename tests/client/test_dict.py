@@ -1,0 +1,535 @@
+"""One key at a time: what `Dict`'s methods do to it, and what they refuse."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from ringdict import (
+    Cluster,
+    ConflictError,
+    DeserializationError,
+    Dict,
+    InvalidError,
+    RequestSizeError,
+    ValueTooLargeError,
+)
+
+KEY_BYTES_MAX = 4096  # encoded: a byte for the type, then the text
+VALUE_BYTES_MAX = 100 * 1024  # of MessagePack: a head of five bytes, then the bytes
+
+
+# -- reading and writing -------------------------------------------------------------------------
+
+
+def test_it_is_used_like_a_dict(d: Dict[Any, Any]) -> None:
+    d["k"] = {"nested": [1, 2, (3, 4)]}
+    assert d["k"] == {"nested": [1, 2, (3, 4)]}
+    assert "k" in d
+    assert d.contains("k")
+    d["k"] = "another"
+    assert d["k"] == "another"
+    del d["k"]
+    assert "k" not in d
+    assert not d.contains("k")
+
+
+def test_a_missing_key_is_a_key_error_that_names_key_and_dict(d: Dict[Any, Any]) -> None:
+    def delete() -> None:
+        del d["k"]
+
+    for use in (lambda: d["k"], delete, lambda: d.pop("k")):
+        with pytest.raises(KeyError) as caught:
+            use()
+        assert caught.value.args[0] == "k"
+        assert "'d'" in str(caught.value)
+
+
+def test_get_answers_the_default_where_nothing_is(d: Dict[Any, Any]) -> None:
+    assert d.get("k") is None
+    assert d.get("k", 5) == 5
+    assert d.get("k", default=5) == 5
+    assert d.get("k", fresh=True) is None
+
+
+def test_a_stored_none_is_a_value(d: Dict[Any, Any]) -> None:
+    d["k"] = None
+    assert "k" in d
+    assert d["k"] is None
+    assert d.get("k", "absent") is None
+    assert d.setdefault("k", "absent") is None
+    assert not d.put("k", 1, skip_if_exists=True)
+    assert d.pop("k", "absent") is None
+    assert d.pop("k", "absent") == "absent"
+
+
+def test_values_are_copies(d: Dict[Any, Any]) -> None:
+    value = [1]
+    d["k"] = value
+    value.append(2)
+    d["k"].append(3)
+    assert d["k"] == [1]
+
+
+def test_adding_to_a_value_is_a_get_and_a_put(d: Dict[Any, Any]) -> None:
+    d["n"] = 1
+    d["n"] += 1
+    assert d["n"] == 2
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        None,
+        True,
+        0,
+        -1,
+        10**50,
+        1.5,
+        float("inf"),
+        "",
+        "text",
+        "\ud800",
+        b"",
+        b"\x00\xff",
+        UUID(int=5),
+        date(2024, 2, 29),
+        datetime(2024, 2, 29, 12, 30),
+        datetime(2024, 2, 29, 12, 30, tzinfo=timezone.utc),
+        (),
+        ("user", 123, (None, b"")),
+        frozenset(),
+        frozenset({1, "a"}),
+    ],
+    ids=repr,
+)
+def test_what_can_be_a_key(key: Any, d: Dict[Any, Any]) -> None:
+    d[key] = "value"
+    assert d[key] == "value"
+    assert list(d) == [key]
+    assert d.pop(key) == "value"
+
+
+def test_equal_keys_are_one_key(d: Dict[Any, Any]) -> None:
+    d[1] = "int"
+    d[1.0] = "float"
+    d[True] = "bool"
+    assert len(d) == 1
+    assert d[1] == "bool"
+    d["1"] = d[b"1"] = "others"
+    assert len(d) == 3
+
+
+def test_a_subclass_of_a_key_type_counts_as_its_base(d: Dict[Any, Any]) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    d[Name("k")] = 1
+    assert d["k"] == 1
+    assert [type(key) for key in d] == [str]
+
+
+@pytest.mark.parametrize("key", [[], {}, set(), bytearray(), ([],), object(), 1j, Decimal(1), Fraction(1, 2), ...])
+def test_what_cannot_be_a_key_is_a_type_error(key: Any, d: Dict[Any, Any]) -> None:
+    uses = (
+        lambda: d[key],
+        lambda: d.__setitem__(key, 1),
+        lambda: d.__delitem__(key),
+        lambda: key in d,
+        lambda: d.get(key),
+        lambda: d.put(key, 1),
+        lambda: d.pop(key, None),
+        lambda: d.setdefault(key, 1),
+        lambda: d.replace(key, 1, if_version=None),
+        lambda: d.incr(key),
+        lambda: d.get_entry(key),
+        lambda: d.touch(key, 1),
+        lambda: d.ttl(key),
+        lambda: d.update({"good": 1}, **{}) or d.update([("good", 1), (key, 1)]),
+        lambda: d.get_many(["good", key]),
+        lambda: d.delete_many(["good", key]),
+        lambda: d.lock(key),
+    )
+    for use in uses:
+        with pytest.raises(TypeError, match="key type|unhashable"):
+            use()
+    assert set(d) <= {"good"}
+
+
+def test_a_key_may_have_4_kib(d: Dict[Any, Any]) -> None:
+    longest = "k" * (KEY_BYTES_MAX - 1)
+    d[longest] = 1
+    assert d[longest] == 1
+    for use in (lambda: d.get(longest + "k"), lambda: d.put(longest + "k", 1), lambda: d.lock(longest + "k")):
+        with pytest.raises(RequestSizeError):
+            use()
+    assert len(d) == 1
+
+
+@pytest.mark.parametrize("length", [425, 426, 438, 439, 440, 441, 1000, 4095])
+def test_keys_too_long_for_the_tree_are_told_apart_by_their_last_byte(length: int, d: Dict[Any, Any]) -> None:
+    keys = ["k" * (length - 1) + last for last in "ab"]
+    d.update({key: key[-1] for key in keys})
+    assert [d[key] for key in keys] == ["a", "b"]
+    assert sorted(d) == keys
+    del d[keys[0]]
+    assert list(d.items()) == [(keys[1], "b")]
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -(10**30),
+        2.5,
+        "text",
+        b"bytes",
+        bytearray(b"bytes"),
+        [1, [2]],
+        (1, (2,)),
+        {"a": {1: (2,)}},
+        {1, "a"},
+        frozenset({2}),
+        datetime(2024, 2, 29, 12, tzinfo=timezone.utc),
+        date(2024, 2, 29),
+        Decimal("1.50"),
+        UUID(int=7),
+        1 + 2j,
+        np.float32(1.5),
+    ],
+    ids=repr,
+)
+def test_a_value_comes_back_as_the_type_it_went_in(value: Any, d: Dict[Any, Any]) -> None:
+    d["k"] = value
+    assert d["k"] == value
+    assert type(d["k"]) is type(value)
+
+
+def test_an_array_comes_back_as_an_array(d: Dict[Any, Any]) -> None:
+    d["k"] = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(d["k"], [[0, 1, 2], [3, 4, 5]], strict=False)
+    assert d["k"].dtype == np.float64
+
+
+def test_a_value_may_have_100_kib(d: Dict[Any, Any]) -> None:
+    d["k"] = largest = b"v" * (VALUE_BYTES_MAX - 5)
+    assert d["k"] == largest
+    larger = largest + b"v"
+    uses = (
+        lambda: d.put("other", larger),
+        lambda: d.put("other", larger, skip_if_exists=True),
+        lambda: d.setdefault("other", larger),
+        lambda: d.replace("other", larger, if_version=None),
+        lambda: d.update({"fits": 1, "other": larger}),
+    )
+    for use in uses:
+        with pytest.raises(ValueTooLargeError, match=str(VALUE_BYTES_MAX)):
+            use()
+    assert list(d) == ["k"]
+
+
+def test_too_large_a_value_is_a_request_size_error_and_a_value_error() -> None:
+    assert issubclass(ValueTooLargeError, RequestSizeError)
+    assert issubclass(ValueTooLargeError, ValueError)
+
+
+def test_the_limit_of_values_is_a_setting(url: str) -> None:
+    with Cluster(url + "&value_bytes_max=1000000") as cluster:
+        d = Dict.from_name("d", create_if_missing=True, cluster=cluster)
+        d["k"] = b"v" * 999_995
+        with pytest.raises(ValueTooLargeError, match="1000000"):
+            d["k"] = b"v" * 999_996
+        assert len(d["k"]) == 999_995
+
+
+class Point:
+    """A class of the application's own."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and other.x == self.x
+
+
+@pytest.mark.parametrize(("value", "part"), [(Point(1), "Point"), ([1, Point(1)], r"\[1\]"), ({"a": {1: Point(1)}}, r"\['a'\]\[1\]")])
+def test_another_type_is_a_type_error_that_says_where_and_what_to_do(value: Any, part: str, d: Dict[Any, Any]) -> None:
+    with pytest.raises(TypeError, match=f"{part}.*allow_pickle"):
+        d["k"] = value
+    assert not d
+
+
+def test_any_type_goes_where_pickle_is_allowed(d: Dict[Any, Any], cluster: Cluster) -> None:
+    pickling = Dict.from_name("d", cluster=cluster, allow_pickle=True)
+    pickling["k"] = [Point(3)]
+    assert pickling["k"] == [Point(3)]
+    pickling["plain"] = (1, 2)
+    assert d["plain"] == (1, 2)
+
+
+def test_who_does_not_allow_pickle_never_unpickles(d: Dict[Any, Any], cluster: Cluster) -> None:
+    Dict.from_name("d", cluster=cluster, allow_pickle=True)["k"] = Point(3)
+    uses = (
+        lambda: d["k"],
+        lambda: d.get("k"),
+        lambda: d.get_entry("k"),
+        lambda: list(d.values()),
+        lambda: list(d.items()),
+        lambda: d.get_many(["k"]),
+        lambda: d.setdefault("k", 1),
+    )
+    for use in uses:
+        with pytest.raises(DeserializationError, match="allow_pickle"):
+            use()
+    assert "k" in d
+    assert list(d) == ["k"]
+    d["k"] = "overwritten"
+    assert d["k"] == "overwritten"
+
+
+def test_who_cannot_read_a_value_can_still_remove_it(d: Dict[Any, Any], cluster: Cluster) -> None:
+    Dict.from_name("d", cluster=cluster, allow_pickle=True)["k"] = Point(3)
+    del d["k"]
+    assert not d
+
+
+# -- put if absent, setdefault -------------------------------------------------------------------
+
+
+def test_put_says_whether_it_wrote(d: Dict[Any, Any]) -> None:
+    assert d.put("k", 1) is True
+    assert d.put("k", 2) is True
+    assert d.put("k", 3, skip_if_exists=True) is False
+    assert d["k"] == 2
+    del d["k"]
+    assert d.put("k", 4, skip_if_exists=True) is True
+    assert d["k"] == 4
+
+
+@pytest.mark.parametrize("ack", ["all", "majority", "one"])
+def test_an_embedded_store_is_all_of_its_replicas(ack: str, d: Dict[Any, Any]) -> None:
+    assert d.put("k", 1, ack=ack)
+
+
+def test_an_unknown_ack_is_refused(d: Dict[Any, Any]) -> None:
+    with pytest.raises(InvalidError, match="ack"):
+        d.put("k", 1, ack="none")
+    assert "k" not in d
+
+
+def test_setdefault_stores_what_was_missing_and_answers_what_is_there(d: Dict[Any, Any]) -> None:
+    assert d.setdefault("k", 1) == 1
+    assert d.setdefault("k", 2) == 1
+    assert d["k"] == 1
+    assert d.setdefault("n") is None
+    assert d["n"] is None
+
+
+# -- pop -----------------------------------------------------------------------------------------
+
+
+def test_pop_removes_and_returns(d: Dict[Any, Any]) -> None:
+    d["k"] = 1
+    assert d.pop("k", "default") == 1
+    assert d.pop("k", "default") == "default"
+    assert d.pop("k", default=None) is None
+    with pytest.raises(KeyError):
+        d.pop("k")
+
+
+def test_pop_at_a_version_removes_that_version_only(d: Dict[Any, Any]) -> None:
+    d["k"] = 1
+    old = d.get_entry("k")
+    d["k"] = 2
+    new = d.get_entry("k")
+    assert old is not None
+    assert new is not None
+    with pytest.raises(ConflictError) as caught:
+        d.pop("k", if_version=old.version)
+    assert caught.value.current == new.version
+    assert d.pop("k", if_version=new.version) == 2
+    assert d.pop("k", "default", if_version=new.version) == "default"
+
+
+# -- versions ------------------------------------------------------------------------------------
+
+
+def test_get_entry_tells_value_version_and_expiry(d: Dict[Any, Any]) -> None:
+    assert d.get_entry("k") is None
+    d["k"] = "v"
+    entry = d.get_entry("k", fresh=True)
+    assert entry is not None
+    assert (entry.value, entry.expires_at) == ("v", None)
+    assert isinstance(entry.version, int)
+    assert 0 < entry.version < 1 << 64
+
+
+def test_versions_of_a_key_grow_with_every_write(d: Dict[Any, Any]) -> None:
+    def version() -> int:
+        entry = d.get_entry("k")
+        assert entry is not None
+        return entry.version
+
+    versions: list[int] = []
+    writes = (
+        lambda: d.put("k", 1),
+        lambda: d.incr("k"),
+        lambda: d.update(k=5),
+        lambda: d.pop("k") and d.setdefault("k", 1),
+        lambda: d.clear() or d.put("k", 1, skip_if_exists=True),
+        lambda: d.replace("k", 2, if_version=versions[-1]),
+        lambda: d.delete_many(["k"]) and d.replace("k", 2, if_version=None),
+    )
+    for write in writes:
+        write()
+        versions.append(version())
+    assert versions == sorted(set(versions))
+
+
+def test_replace_writes_at_the_version_that_was_read(d: Dict[Any, Any]) -> None:
+    d["k"] = 1
+    entry = d.get_entry("k")
+    assert entry is not None
+    version = d.replace("k", 2, if_version=entry.version)
+    assert version > entry.version
+    assert d.get_entry("k") == type(entry)(2, version, None)
+    with pytest.raises(ConflictError, match="'k' in Dict 'd'") as caught:
+        d.replace("k", 3, if_version=entry.version)
+    assert caught.value.current == version
+    assert d["k"] == 2
+
+
+def test_replace_at_none_wants_the_key_absent(d: Dict[Any, Any]) -> None:
+    version = d.replace("k", 1, if_version=None)
+    with pytest.raises(ConflictError) as caught:
+        d.replace("k", 2, if_version=None)
+    assert caught.value.current == version
+    assert d["k"] == 1
+
+
+def test_replace_of_a_missing_key_is_a_key_error(d: Dict[Any, Any]) -> None:
+    with pytest.raises(KeyError, match="'k'"):
+        d.replace("k", 1, if_version=5)
+    assert "k" not in d
+
+
+# -- counting ------------------------------------------------------------------------------------
+
+
+def test_incr_counts_from_nothing(d: Dict[Any, Any]) -> None:
+    assert [d.incr("n"), d.incr("n"), d.incr("n", 5), d.incr("n", -10)] == [1, 2, 7, -3]
+    assert d["n"] == -3
+
+
+def test_incr_starts_at_initial(d: Dict[Any, Any]) -> None:
+    assert d.incr("n", 2, initial=100) == 102
+    assert d.incr("n", 2, initial=100) == 104
+
+
+def test_incr_without_an_initial_wants_the_key(d: Dict[Any, Any]) -> None:
+    with pytest.raises(KeyError, match="'n'"):
+        d.incr("n", initial=None)
+    d["n"] = 1
+    assert d.incr("n", initial=None) == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "delta", "total"),
+    [
+        (1, 0.5, 1.5),
+        (0.5, 1, 1.5),
+        (2**63 - 1, 1, 2**63),
+        (2**64 - 1, 1, 2**64),
+        (-(2**63), -1, -(2**63) - 1),
+        (10**100, 1, 10**100 + 1),
+        (2**64, -1, 2**64 - 1),
+        (float("inf"), 1, float("inf")),
+        (1.0, 1, 2.0),
+    ],
+)
+def test_incr_adds_ints_of_any_size_and_floats(start: float, delta: float, total: float, d: Dict[Any, Any]) -> None:
+    d["n"] = start
+    assert d.incr("n", delta) == total
+    assert d["n"] == total
+    assert type(d["n"]) is type(total)
+
+
+@pytest.mark.parametrize("value", ["1", None, True, [1], Decimal(1), 1 + 0j, np.int64(1)])
+def test_incr_of_what_is_no_number_is_a_type_error(value: Any, d: Dict[Any, Any]) -> None:
+    d["n"] = value
+    with pytest.raises(TypeError, match="'n' in Dict 'd' is not a number"):
+        d.incr("n")
+    assert d["n"] == value
+
+
+@pytest.mark.parametrize("delta", ["1", None, True, Decimal(1), 1j])
+def test_incr_by_what_is_no_number_is_a_type_error(delta: Any, d: Dict[Any, Any]) -> None:
+    with pytest.raises(TypeError, match="incr adds numbers"):
+        d.incr("n", delta)
+    assert "n" not in d
+
+
+@pytest.mark.parametrize("delta", [np.float64(1.5), np.int64(2)])
+def test_incr_by_a_number_of_numpy_adds_its_value_or_says_no(delta: Any, d: Dict[Any, Any]) -> None:
+    try:
+        assert d.incr("n", delta) == delta
+        assert type(d["n"]) in (int, float)
+    except TypeError as error:
+        assert "incr adds numbers" in str(error)
+
+
+def test_incr_keeps_to_the_limit_of_values(d: Dict[Any, Any]) -> None:
+    with pytest.raises(ValueTooLargeError):
+        d.incr("n", 1 << (8 * VALUE_BYTES_MAX))
+    assert "n" not in d
+
+
+# -- the whole -----------------------------------------------------------------------------------
+
+
+def test_len_and_bool_tell_how_much_there_is(d: Dict[Any, Any]) -> None:
+    assert len(d) == d.len() == 0
+    assert not d
+    d.update(a=1, b=2)
+    assert len(d) == d.len() == 2
+    assert d
+
+
+def test_clear_removes_everything_of_this_dict_only(d: Dict[Any, Any], cluster: Cluster) -> None:
+    other = Dict.from_name("other", create_if_missing=True, cluster=cluster)
+    d.update({n: n for n in range(100)})
+    other["k"] = 1
+    d.clear()
+    assert not d
+    assert list(d.items()) == []
+    assert other["k"] == 1
+    d[5] = "again"
+    assert dict(d.items()) == {5: "again"}
+
+
+def test_popitem_takes_each_item_once(d: Dict[Any, Any]) -> None:
+    d.update({n: n * n for n in range(20)})
+    assert dict(d.popitem() for _ in range(20)) == {n: n * n for n in range(20)}
+    with pytest.raises(KeyError, match="'d' is empty"):
+        d.popitem()
+
+
+def test_what_was_written_is_there_when_the_store_is_opened_again(url: str) -> None:
+    for expected in range(3):
+        with Cluster(url) as cluster:
+            d = Dict.from_name("d", create_if_missing=True, cluster=cluster)
+            assert len(d) == expected
+            d[expected] = "written"

@@ -1,0 +1,55 @@
+"""Stores for tests with real processes: closed behind the test, and audited if it passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ringdict import Cluster, Dict
+from ringdict.node.durability import Durability
+from ringdict.node.store import Store
+
+from .audit import check_consistent
+
+MakeCluster = Callable[..., Cluster]
+
+
+@pytest.fixture
+def clusters(tmp_path: Path) -> Iterator[MakeCluster]:
+    """Makes clusters in this test's folder: `clusters(durability="none", map_bytes=…)`.
+
+    Options that only `Store` knows give a cluster on a store of its own.
+    """
+    made: list[tuple[Cluster, Store | None]] = []
+
+    def make(folder: Path | None = None, *, durability: str = "none", **options: Any) -> Cluster:
+        folder = folder or tmp_path / "store"
+        cluster = Cluster(f"file://{folder}?durability={durability}")
+        store = None
+        if options:
+            cluster._store = store = Store(folder, durability=Durability(durability), **options)
+        made.append((cluster, store))
+        return cluster
+
+    yield make
+    for cluster, store in made:
+        cluster.close()
+        if store is not None:
+            store.close()
+
+
+@pytest.fixture
+def cluster(clusters: MakeCluster) -> Iterator[Cluster]:
+    """The store that most tests use: no syncs, and whole when the test is over."""
+    cluster = clusters()
+    yield cluster
+    check_consistent(cluster.store)
+
+
+@pytest.fixture
+def dict_(cluster: Cluster) -> Dict[Any, Any]:
+    """A Dict in that store, there already."""
+    d = Dict.from_name("d", create_if_missing=True, cluster=cluster)
+    return d.hydrate()
