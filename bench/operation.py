@@ -56,6 +56,5 @@ OPERATIONS = {
     "incr": Operation("incr", Stock.counter, right=_truth),
     "update": Operation("update", Stock.batches, row="batch, _"),
     "items": Operation("items", Stock.whole, row="_, _", right=_all_entries),
-    "items.list": Operation("items.list", Stock.whole, row="_, _", right=_all_entries),
     "len": Operation("len", Stock.whole, row="_, _", right=_truth),
 }

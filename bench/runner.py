@@ -7,6 +7,7 @@ import gc
 import time
 import tracemalloc
 from statistics import median
+from typing import NamedTuple
 
 from .loop import AsyncLoop, Loop, Row, Timed, compile_async_loop, compile_loop
 from .operation import OPERATIONS, Operation
@@ -14,7 +15,7 @@ from .peers import PEERS
 from .place import Place
 from .stock import Stock
 
-__all__ = ["Runner", "WrongAnswerError"]
+__all__ = ["Pace", "Runner", "WrongAnswerError"]
 
 CALLS_MAX = 2_000_000
 """Of one round: their rows are held in memory."""
@@ -33,6 +34,13 @@ class WrongAnswerError(Exception):
     """A contestant answered something else than what was stored."""
 
 
+class Pace(NamedTuple):
+    """How many calls make a round, and how long that takes."""
+
+    calls: int
+    seconds: float
+
+
 class Runner:
     """Owns the opened contestant, its rows, its compiled loops and its event loop."""
 
@@ -49,16 +57,18 @@ class Runner:
         self._events.close()
         self._peer.close()
 
-    def pace(self, name: str, seconds: float) -> int:
-        """How many calls take about so many seconds, once those that connect and store are done."""
+    def pace(self, name: str, seconds: float) -> Pace:
+        """So many calls as take about so many seconds, once those that connect and store are done."""
         operation = OPERATIONS[name]
         calls = operation.in_flight or 1
-        if self._time(operation, operation.rows(self._stock, calls)).seconds >= PLENTY * seconds:
-            return calls
+        spent = self._time(operation, operation.rows(self._stock, calls)).seconds
+        if spent >= PLENTY * seconds:
+            return Pace(calls, spent)
         while True:
             spent = self._time(operation, operation.rows(self._stock, calls)).seconds
             if spent >= seconds / 4 or calls >= CALLS_MAX:
-                return max(1, min(CALLS_MAX, round(calls * seconds / spent)))
+                enough = max(1, min(CALLS_MAX, round(calls * seconds / spent)))
+                return Pace(enough, spent * enough / calls)
             calls *= 2
 
     def mean(self, name: str, calls: int) -> float:

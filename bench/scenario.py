@@ -11,7 +11,7 @@ from typing import ClassVar
 from .figures import MICROSECONDS, Sheet, Unit
 from .operation import OPERATIONS
 from .peers import PEERS
-from .runner import Runner
+from .runner import Pace, Runner
 from .stage import Stage
 from .target import Target, Verdict
 from .worker import Worker
@@ -93,19 +93,20 @@ class Race(Scenario):
 
     def run(self, stage: Stage) -> Sheet:
         sheet = Sheet(self.contestants)
-        calls: dict[str, int] = {}
+        paces: dict[str, Pace] = {}
         for name in self.contestants:
             stage.say(f"{self.name}: {name} gets ready")
             with sheet.attempt(name):
                 worker = stage.worker(name)
-                calls[name] = worker.call(Runner.pace, self.operation, self.round_s or stage.effort.round_s)
-        rounds = self.rounds or stage.effort.rounds
+                paces[name] = worker.call(Runner.pace, self.operation, self.round_s or stage.effort.round_s)
+        stage.settle()
+        rounds = self.rounds or stage.effort.rounds_of(sum(pace.seconds for pace in paces.values()))
         for number in range(rounds):
             stage.say(f"{self.name}: round {number + 1} of {rounds}")
             sheet.calibrate()
             for name in sheet.present:
                 with sheet.attempt(name):
-                    sheet.note(name, self._figure(stage.worker(name), calls[name]))
+                    sheet.note(name, self._figure(stage.worker(name), paces[name].calls))
         return sheet
 
     def _figure(self, worker: Worker, calls: int) -> float:

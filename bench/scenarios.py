@@ -109,9 +109,9 @@ _WHOLE = (
     Memory(
         name="items.memory",
         title="memory held while going through 100,000 entries",
-        peer=RINGDICT,
+        operation="items",
         unit=MEGABYTES,
-        contestants=("items", "items.list"),
+        contestants=(RINGDICT,),
         targets=(AtMost(4e6),),
     ),
     Disk(
@@ -133,7 +133,7 @@ _WHOLE = (
         name="import",
         title="import in a fresh process, net of the bare interpreter",
         unit=MILLISECONDS,
-        contestants=("ringdict", "redis", "pymemcache", "diskcache", "bare interpreter"),
+        contestants=("ringdict", "redis", "diskcache", "bare interpreter"),
         targets=(AtMost(0.040),),
     ),
 )

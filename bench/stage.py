@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -13,6 +14,10 @@ from .worker import FailedError, Worker
 __all__ = ["FULL", "QUICK", "Effort", "Stage"]
 
 
+ROUNDS_MIN = 3
+"""Of which a median can be taken."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """How much is measured. Where a machine's speed wanders, many short rounds tell more than few long."""
@@ -22,6 +27,9 @@ class Effort:
     round_s: float
     """Of one contestant."""
 
+    race_s: float
+    """About, of all rounds of a scenario together. Where calls are slow there are fewer rounds."""
+
     crowd_rounds: int
     crowd_s: float
     beside_rounds: int
@@ -29,11 +37,16 @@ class Effort:
     fresh_processes: int
     disk_entries: int
 
+    def rounds_of(self, round_s: float) -> int:
+        """How many rounds of so many seconds, all contestants together, there are."""
+        return min(self.rounds, max(ROUNDS_MIN, int(self.race_s / round_s))) if round_s else self.rounds
+
 
 FULL = Effort(
     name="full",
     rounds=25,
     round_s=0.1,
+    race_s=30.0,
     crowd_rounds=7,
     crowd_s=0.5,
     beside_rounds=3,
@@ -46,11 +59,12 @@ QUICK = Effort(
     name="quick",
     rounds=5,
     round_s=0.03,
+    race_s=2.0,
     crowd_rounds=3,
     crowd_s=0.15,
     beside_rounds=1,
     beside_s=1.0,
-    fresh_processes=9,
+    fresh_processes=7,
     disk_entries=200_000,
 )
 
@@ -80,12 +94,17 @@ class Stage:
             self._workers.pop(name).close()
         if name not in self._workers:
             try:
-                self._workers[name] = Worker(name, self.place)
+                self._workers[name] = Worker(name, self.place).ready()
             except (MissingError, FailedError) as error:
                 self._absences[name] = error
                 raise
         return self._workers[name]
 
+    def settle(self) -> None:
+        """Have the system write what was left to be written, so that it does not weigh on what comes next."""
+        os.sync()
+
     def another(self, name: str) -> Worker:
-        """One more process with that contestant, on the same data. The caller closes it."""
+        """One more process with that contestant, on the same data. The caller makes sure that it is
+        ready, and closes it."""
         return Worker(name, self.place, stored=True)

@@ -24,7 +24,7 @@ __all__ = ["Beside", "Crowd", "Disk", "ImportTime", "Length", "Memory"]
 LEAD_S = 0.1
 """Before the processes of a crowd begin at one moment: they make their rows in that time."""
 
-BESIDE_LEAD_S = 0.3
+BESIDE_LEAD_S = 0.2
 """The same for the writer of batches, whose rows are many; then before the first put, and after the last."""
 
 DISK_VALUE_BYTES = 100
@@ -45,6 +45,7 @@ class Crowd(Scenario):
                 stage.say(f"{self.name}: {name} gets ready")
                 with sheet.attempt(name):
                     crowds[name] = self._gather(stage, name, stack)
+            stage.settle()
             rounds = stage.effort.crowd_rounds
             for number in range(rounds):
                 stage.say(f"{self.name}: round {number + 1} of {rounds}")
@@ -58,8 +59,8 @@ class Crowd(Scenario):
         first = stage.worker(name)
         first.call(Runner.pace, self.operation, 0.0)  # whoever comes first stores the entries
         others = [stack.enter_context(stage.another(name)) for _ in range(self.processes - 1)]
-        for worker in others:
-            worker.call(Runner.pace, self.operation, 0.0)
+        for reply in [worker.ready().ask(Runner.pace, self.operation, 0.0) for worker in others]:
+            reply.wait()
         return [first, *others]
 
     def _together(self, crowd: list[Worker], seconds: float) -> float:
@@ -90,7 +91,7 @@ class Beside(Scenario):
         writer = stage.worker(name)
         writer.call(Runner.pace, "put", 0.0)
         with stage.another(name) as other:
-            other.call(Runner.pace, "put", 0.0)
+            other.ready().call(Runner.pace, "put", 0.0)
             start_s = time.monotonic() + BESIDE_LEAD_S
             # The batches begin before the first put and end after the last.
             batches = writer.ask(Runner.steadily, "update", seconds + 2 * BESIDE_LEAD_S, start_s)
@@ -141,20 +142,16 @@ def _fresh_process_s(source: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory(Scenario):
-    """The most memory, in Python objects, that going through all entries holds.
+    """The most memory, in Python objects, that one call of an operation holds."""
 
-    Contestants are operations.
-    """
-
-    compares: ClassVar[bool] = False
-    peer: str
+    operation: str
 
     def run(self, stage: Stage) -> Sheet:
         sheet = Sheet(self.contestants)
-        for operation in self.contestants:
-            stage.say(f"{self.name}: {operation}")
-            with sheet.attempt(operation):
-                sheet.note(operation, stage.worker(self.peer).call(Runner.memory, operation))
+        for name in self.contestants:
+            stage.say(f"{self.name}: {name}")
+            with sheet.attempt(name):
+                sheet.note(name, stage.worker(name).call(Runner.memory, self.operation))
         return sheet
 
 

@@ -63,7 +63,7 @@ class Reply(Generic[T]):
 
 
 class Worker:
-    """Runs methods of a `Runner` in a process of its own, one at a time.
+    """Runs methods of a `Runner` in a process of its own, one at a time, from when it is `ready`.
 
     ``stored`` says that another process has already stored the entries in what this one opens.
     """
@@ -76,11 +76,15 @@ class Worker:
         self._process = context.Process(target=_serve, args=(theirs, name, place), kwargs={"stored": stored})
         self._process.start()
         theirs.close()
+
+    def ready(self) -> Self:
+        """Wait until the contestant is open. Raises `MissingError` or `FailedError`, and is closed then."""
         try:
             Reply[None](self._connection).wait()
         except BaseException:
             self.close()
             raise
+        return self
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from ..node.config import GATE_TIMEOUT_S, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
 from ..node.durability import Durability
 from ..node.store import Store
 from .method import method
+from .name import check_environment
 from .transport import Transport
 
 ENVIRONMENT_DEFAULT = "main"
@@ -116,25 +117,30 @@ class Cluster:
             urls = urls[0]
         if urls is not None:
             parse(urls)  # a wrong URL is wrong at once, not at first use
+        if environment is not None:
+            check_environment(environment)
         self.url = urls
         self.timeout_s = timeout_s
         self._environment = environment
         self._address: Address | None = None
         self._store: Store | None = None
-        self._closed = False
+        #: Whether it was closed. For the rooms inside.
+        self.closed = False
         self._lock = threading.Lock()
 
     @property
     def environment(self) -> str:
         """The environment that names are looked up in."""
-        return self._environment or os.environ.get("RINGDICT_ENVIRONMENT") or ENVIRONMENT_DEFAULT
+        return self._environment or check_environment(
+            os.environ.get("RINGDICT_ENVIRONMENT") or ENVIRONMENT_DEFAULT
+        )
 
     @property
     def store(self) -> Store:
         """The embedded store. For the rooms inside; users have no need of it."""
         if self._store is None:
             with self._lock:
-                if self._closed:
+                if self.closed:
                     raise ClosedError("the cluster was closed")
                 if self._store is None:
                     self._address = parse(self.url) if self.url else from_variables()
@@ -146,7 +152,7 @@ class Cluster:
         """Close it; handles that use it raise `ClosedError` from then on."""
         del io
         with self._lock:
-            self._closed = True
+            self.closed = True
             store, self._store = self._store, None
         if store is not None and self._address is not None:
             STORES.leave(self._address)

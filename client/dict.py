@@ -25,11 +25,13 @@ from ..node.operation import (
 from . import batch
 from .cluster import Cluster, resolve
 from .ephemeral import Ephemeral
-from .handle import Handle, Target, check_name, object_id, operation_ids, parse_object_id
+from .embedded import EmbeddedDict
+from .handle import Handle, Target, object_id, operation_ids, parse_object_id
 from .info import DictInfo, Entry, Version
 from .keys import decode_key, encode_key
 from .lock import Lock
 from .method import drive, method, watch_for_loops
+from .name import check_environment, check_name
 from .objects import DictObjects
 from .transport import BLOCKING, Transport
 from .ttl import EPOCH, UNSET, Ttl, TtlOrUnset, Unset, expiry_instant, ttl_ms
@@ -107,7 +109,7 @@ class Dict(Handle, MutableMapping[K, V], Generic[K, V]):
         if reads not in READS:
             raise InvalidError(f"reads must be one of {', '.join(READS)}; not {reads!r}")
         if environment_name is not None:
-            check_name(environment_name)
+            check_environment(environment_name)
         target = Target(
             name=check_name(name),
             environment=environment_name,
@@ -156,10 +158,10 @@ class Dict(Handle, MutableMapping[K, V], Generic[K, V]):
 
     @property
     def name(self) -> str | None:
-        """Its name; None for an ephemeral one."""
-        if self._target.name is None and self._bound is not None:
-            return self._bound.record.name
-        return self._target.name
+        """Its name; None for an ephemeral one. A handle made from an id looks the Dict up for it."""
+        if self._target.name is not None:
+            return self._target.name
+        return (self._bound or drive(self._connect(BLOCKING))).record.name
 
     @property
     def object_id(self) -> str:
@@ -348,13 +350,19 @@ class Dict(Handle, MutableMapping[K, V], Generic[K, V]):
         """Add `delta` to a number, atomically. The sum.
 
         An absent key starts at `initial`, with `ttl`; None: `KeyError`. `TypeError`: not a number.
+        `OverflowError`: a float and an int too large for one.
         """
-        for number in (delta, initial):
-            if isinstance(number, bool) or not isinstance(number, (int, float, type(None))):
-                raise TypeError(f"incr adds numbers, not {type(number).__name__}")
+        delta = plain_number(delta)
+        initial = None if initial is None else plain_number(initial)
         bound = await self._connect(io)
-        lifetime_ms = ttl_ms(ttl, bound.record.ttl_ms)
-        operation = Increment(encode_key(key), delta, initial, lifetime_ms, operation_ids.next())
+        operation = Increment(
+            encode_key(key),
+            delta,
+            initial,
+            ttl_ms(ttl, bound.record.ttl_ms),
+            operation_ids.next(),
+            bound.store.value_bytes_max,
+        )
         return await self._write(io, operation, key)
 
     @method
@@ -369,21 +377,27 @@ class Dict(Handle, MutableMapping[K, V], Generic[K, V]):
     @method
     async def popitem(self, io: Transport) -> tuple[K, V]:  # type: ignore[override]
         """Remove some entry, atomically, and return it. `KeyError` if the Dict is empty."""
-        start: bytes | None = None
-        bound = await self._connect(io)
-        # Poppers begin at different places, or they would all go for the same entry.
+        found = await self._retry(io, lambda bound: self._pop_some(io, bound))
+        if found is None:
+            raise KeyError(f"{self._title()} is empty")
+        return cast("tuple[K, V]", found)
+
+    async def _pop_some(self, io: Transport, bound: EmbeddedDict) -> tuple[object, object] | None:
+        """Try entries in turn. Poppers begin at different places, or all would go for the same entry."""
         partition = layout.PARTITION_NAMES[random.randrange(layout.PARTITIONS)]  # noqa: S311 - no secret
-        start = bound.dict_id + partition
-        laps = 0
-        while laps < 2:
-            page = await self._page(io, start, b"")
-            for key, _ in page.entries:
-                body = await self._write(io, Pop(key, None, operation_ids.next()), decode_key(key))
-                if body is not None:
-                    return cast("K", decode_key(key)), cast("V", self._decode(body))
-            start = page.next
-            laps += start is None
-        raise KeyError(f"{self._title()} is empty")
+        start: bytes | None = bound.dict_id + partition
+        for _ in ("from there to the end", "from the beginning"):
+            while True:
+                with self._naming_damage():
+                    page = await bound.page(io, start, b"")
+                for key, _body in page.entries:
+                    body = await bound.write(io, Pop(key, None, operation_ids.next()))
+                    if body is not None:
+                        return decode_key(key), self._decode(body)
+                start = page.next
+                if start is None:
+                    break
+        return None
 
     # -- many keys ---------------------------------------------------------------------------------
 
@@ -488,6 +502,13 @@ class Dict(Handle, MutableMapping[K, V], Generic[K, V]):
         )
         values = viewing(DictValuesView, "The values; as `keys`.")
         items = viewing(DictItemsView, "Keys and values in pairs; as `keys`.")
+
+
+def plain_number(number: float) -> int | float:
+    """A number as an int or float proper, whatever subclass it came as; `TypeError` if it is none."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise TypeError(f"incr adds numbers, not {type(number).__name__}")
+    return int(number) if isinstance(number, int) else float(number)
 
 
 Dict.objects = DictObjects(Dict._of)

@@ -5,31 +5,34 @@ The cluster's counterpart will have the same methods; a handle does not know whi
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from ..exception import ClosedError
 from ..node import catalogue
 from ..node.catalogue import Record
 from ..node.entry import Stored
 from ..node.operation import Operation
-from ..node.store import Store
 from ..node.table import Page, Table
 from ..node.transaction import DictGoneError, DictState, WriteTransaction
+from .cluster import Cluster
 from .transport import Transport
 
 R = TypeVar("R")
+CLOSED = "the cluster of this handle was closed"
 
 
 class EmbeddedDict:
-    """One Dict of an embedded store. Every call raises `DictGoneError` once it was deleted."""
+    """One Dict of an embedded store. Every call raises `DictGoneError` once it was deleted, and
+    `ClosedError` once its cluster was closed."""
 
-    __slots__ = ("record", "store", "table", "timeout_s")
+    __slots__ = ("cluster", "record", "store", "table")
 
-    def __init__(self, store: Store, dict_id: bytes, record: Record, timeout_s: float) -> None:
-        self.store = store
+    def __init__(self, cluster: Cluster, dict_id: bytes, record: Record) -> None:
+        self.cluster = cluster
+        self.store = cluster.store
         self.record = record
-        self.table = Table(store, dict_id)
-        self.timeout_s = timeout_s
+        self.table = Table(self.store, dict_id)
 
     @property
     def dict_id(self) -> bytes:
@@ -37,66 +40,59 @@ class EmbeddedDict:
 
     async def read(self, io: Transport, key: bytes) -> bytes | None:
         """The value's bytes of a key, None if absent."""
+        if self.cluster.closed:
+            raise ClosedError(CLOSED)
         body = self.table.read(key)
         if io.breathes:
             await io.breathe()
         return body
 
-    async def find(self, io: Transport, key: bytes) -> Stored | None:
+    async def look(self, io: Transport, read: Callable[[Table], R]) -> R:
+        """Any other read: what `read` makes of the Dict."""
+        if self.cluster.closed:
+            raise ClosedError(CLOSED)
+        found = read(self.table)
+        if io.breathes:
+            await io.breathe()
+        return found
+
+    def find(self, io: Transport, key: bytes) -> Coroutine[Any, Any, Stored | None]:
         """The entry of a key, None if absent."""
-        entry = self.table.find(key)
-        if io.breathes:
-            await io.breathe()
-        return entry
+        return self.look(io, lambda table: table.find(key))
 
-    async def read_many(self, io: Transport, keys: Sequence[bytes]) -> list[bytes | None]:
+    def read_many(self, io: Transport, keys: Sequence[bytes]) -> Coroutine[Any, Any, list[bytes | None]]:
         """The values' bytes of many keys, in their order."""
-        bodies = self.table.read_many(keys)
-        if io.breathes:
-            await io.breathe()
-        return bodies
+        return self.look(io, lambda table: table.read_many(keys))
 
-    async def page(self, io: Transport, start: bytes | None, prefix: bytes) -> Page:
+    def page(self, io: Transport, start: bytes | None, prefix: bytes) -> Coroutine[Any, Any, Page]:
         """A stretch of the Dict; see `Table.page`."""
-        page = self.table.page(start, prefix)
-        if io.breathes:
-            await io.breathe()
-        return page
+        return self.look(io, lambda table: table.page(start, prefix))
 
-    async def count(self, io: Transport) -> int:
+    def count(self, io: Transport) -> Coroutine[Any, Any, int]:
         """How many entries there are."""
-        count = self.table.count()
-        if io.breathes:
-            await io.breathe()
-        return count
+        return self.look(io, Table.count)
 
-    async def state(self, io: Transport) -> DictState:
+    def state(self, io: Transport) -> Coroutine[Any, Any, DictState]:
         """The Dict's counters."""
-        state = self.table.state()
-        if io.breathes:
-            await io.breathe()
-        return state
+        return self.look(io, Table.state)
 
     def write(self, io: Transport, operation: Operation[R]) -> Coroutine[Any, Any, R]:
         """Carry out an operation."""
-        return io.write(self.table, operation, self.timeout_s)
+        if self.cluster.closed:
+            raise ClosedError(CLOSED)
+        return io.write(self.table, operation, self.cluster.timeout_s)
 
 
 async def find_dict(
-    io: Transport,
-    store: Store,
-    environment: str,
-    name: str,
-    timeout_s: float,
-    create: Record | None = None,
+    io: Transport, cluster: Cluster, environment: str, name: str, create: Record | None = None
 ) -> EmbeddedDict:
     """The Dict of a name, made as `create` says if there is none.
 
     Raises:
         DictGoneError: there is none, and `create` is None.
     """
-    await ensure_open(io, store, timeout_s)
-    with store.reading() as transaction:
+    await ensure_open(io, cluster)
+    with cluster.store.reading() as transaction:
         dict_id = catalogue.resolve(transaction, environment, name)
     if dict_id is None:
         if create is None:
@@ -106,19 +102,19 @@ async def find_dict(
         def make(transaction: WriteTransaction) -> bytes:
             return catalogue.create(transaction, new, allow_existing=True)
 
-        dict_id = await io.run(store, make, timeout_s)
-    return await by_id(io, store, dict_id, timeout_s)
+        dict_id = await io.run(cluster.store, make, cluster.timeout_s)
+    return await by_id(io, cluster, dict_id)
 
 
-async def by_id(io: Transport, store: Store, dict_id: bytes, timeout_s: float) -> EmbeddedDict:
+async def by_id(io: Transport, cluster: Cluster, dict_id: bytes) -> EmbeddedDict:
     """The Dict of an id; `DictGoneError` if there is none."""
-    await ensure_open(io, store, timeout_s)
-    with store.reading() as transaction:
+    await ensure_open(io, cluster)
+    with cluster.store.reading() as transaction:
         record = catalogue.record(transaction, dict_id)
-    return EmbeddedDict(store, dict_id, record, timeout_s)
+    return EmbeddedDict(cluster, dict_id, record)
 
 
-async def ensure_open(io: Transport, store: Store, timeout_s: float) -> None:
+async def ensure_open(io: Transport, cluster: Cluster) -> None:
     """Open the store where that may be waited for: it may have to be made first."""
-    if not store.opened:
-        await io.run(store, lambda _: None, timeout_s)
+    if not cluster.store.opened:
+        await io.run(cluster.store, lambda _: None, cluster.timeout_s)

@@ -53,7 +53,8 @@ class Ephemeral:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end(current())
+        io = current()
+        await io.finish(self._end(io))
 
     async def _begin(self, io: Transport) -> Dict[Any, Any]:
         where = resolve(self._cluster)

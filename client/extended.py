@@ -9,7 +9,8 @@ heavy data, are tuples, and those are then read and written in C.)
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable
+from itertools import chain
 from typing import Final
 
 import msgpack
@@ -232,15 +233,13 @@ def _refusal(value: object, bytes_max: int) -> str:
     return ""
 
 
-def _parts(value: object) -> Iterator[tuple[str, object]]:
-    """Yield the parts of a container, each with how a reader would write its place."""
+def _parts(value: object) -> Iterable[tuple[str, object]]:
+    """Return the parts of a container, each with its place as a reader would write it."""
     if type(value) is dict:
-        for key, item in value.items():
-            yield f" key {reprlib.repr(key)}", key
-            yield f"[{reprlib.repr(key)}]", item
-    elif type(value) is set or type(value) is frozenset:
-        for item in value:
-            yield " item", item
-    elif type(value) is list or type(value) is tuple:
-        for index, item in enumerate(value):
-            yield f"[{index}]", item
+        pairs = (((f" key {reprlib.repr(k)}", k), (f"[{reprlib.repr(k)}]", v)) for k, v in value.items())
+        return chain.from_iterable(pairs)
+    if type(value) is set or type(value) is frozenset:
+        return ((" item", item) for item in value)
+    if type(value) is list or type(value) is tuple:
+        return ((f"[{index}]", item) for index, item in enumerate(value))
+    return ()

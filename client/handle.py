@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from ..exception import ConflictError, InvalidError, NotFoundError, StoreDamagedError
 from ..node.catalogue import Record
-from ..node.config import DICT_NAME_CHARS_MAX
 from ..node.entry import DamagedEntryError, Stored
 from ..node.operation import MismatchError, MissingKeyError, NotANumberError, Operation
 from ..node.store import Store
@@ -29,7 +28,6 @@ from .values import ValueCodec
 
 R = TypeVar("R")
 
-NAME = re.compile(rf"[a-zA-Z0-9\-_.]{{1,{DICT_NAME_CHARS_MAX}}}")
 ID_PREFIX = "di-"
 
 
@@ -56,23 +54,26 @@ class Handle:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._bound: EmbeddedDict | None = None
+        #: Whether the Dict was found once: from then on it is not made again if it was deleted.
+        self._found = False
         self._codec: ValueCodec | None = None
 
     # -- finding the Dict --------------------------------------------------------------------------
 
-    async def _bind(self, io: Transport, *, create: bool = False) -> EmbeddedDict:
-        """Find the Dict; `create` says whether it may be made."""
+    async def _bind(self, io: Transport) -> EmbeddedDict:
+        """Find the Dict, or make it, if the handle is to and has never found it."""
         target = self._target
+        create = target.create and not self._found
         cluster = resolve(target.cluster)
         store = cluster.store
         try:
             if target.dict_id is not None:
-                bound = await by_id(io, store, target.dict_id, cluster.timeout_s)
+                bound = await by_id(io, cluster, target.dict_id)
             else:
                 assert target.name is not None
                 environment = target.environment or cluster.environment
                 new = new_record(store, environment, target.name, target.ttl_ms or 0) if create else None
-                bound = await find_dict(io, store, environment, target.name, cluster.timeout_s, new)
+                bound = await find_dict(io, cluster, environment, target.name, new)
         except DictGoneError:
             self._bound = None
             raise NotFoundError(f"{self._title()} does not exist") from None
@@ -89,15 +90,16 @@ class Handle:
             allow_pickle=self._target.allow_pickle, value_bytes_max=bound.store.value_bytes_max
         )
         self._bound = bound
+        self._found = True
         return bound
 
     async def _connect(self, io: Transport) -> EmbeddedDict:
-        """The Dict at first use."""
-        return self._bound or await self._bind(io, create=self._target.create)
+        """The Dict, looked up at first use."""
+        return self._bound or await self._bind(io)
 
     async def _retry(self, io: Transport, call: Callable[[EmbeddedDict], Awaitable[R]]) -> R:
         """Do something with the Dict, and once more if it turns out to have been made anew."""
-        bound = self._bound or await self._bind(io, create=self._target.create)
+        bound = self._bound or await self._bind(io)
         try:
             return await call(bound)
         except DictGoneError:
@@ -112,7 +114,7 @@ class Handle:
     async def _read(self, io: Transport, key: object) -> bytes | None:
         """The value's bytes of a key, None if absent."""
         encoded = encode_key(key)
-        bound = self._bound or await self._bind(io, create=self._target.create)
+        bound = self._bound or await self._bind(io)
         try:
             return await bound.read(io, encoded)
         except DictGoneError:
@@ -129,14 +131,27 @@ class Handle:
         except DamagedEntryError:
             self._raise_damaged(key)
 
-    async def _page(self, io: Transport, start: bytes | None, prefix: bytes) -> Page:
-        """A stretch of the Dict. It never goes on in a Dict that was made anew meanwhile."""
+    async def _first_page(self, io: Transport, prefix: bytes) -> tuple[EmbeddedDict, Page]:
+        """The first stretch of the Dict, and the Dict that the following ones must come from."""
+
+        async def page(bound: EmbeddedDict) -> tuple[EmbeddedDict, Page]:
+            return bound, await bound.page(io, None, prefix)
+
+        with self._naming_damage():
+            return await self._retry(io, page)
+
+    async def _next_page(self, io: Transport, bound: EmbeddedDict, start: bytes, prefix: bytes) -> Page:
+        """A further stretch, of the very same Dict: never of one that was made anew meanwhile."""
         try:
-            if start is None:
-                return await self._retry(io, lambda bound: bound.page(io, None, prefix))
-            return await (await self._connect(io)).page(io, start, prefix)
+            with self._naming_damage():
+                return await bound.page(io, start, prefix)
         except DictGoneError:
             raise NotFoundError(f"{self._title()} was deleted during the iteration") from None
+
+    @contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
         except DamagedEntryError as damage:
             self._raise_damaged(decode_key(damage.args[0]))
 
@@ -175,19 +190,6 @@ class Handle:
             "Write it anew, or delete the key",
             key,
         ) from None
-
-
-def check_name(name: str) -> str:
-    """The name, if a Dict can have it.
-
-    Raises:
-        InvalidError: it cannot.
-    """
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise InvalidError(
-            f"Invalid Dict name: {name!r}. Names have 1 to {DICT_NAME_CHARS_MAX} letters, digits, '-', '_' or '.'"
-        )
-    return name
 
 
 def new_record(store: Store, environment: str, name: str | None, default_ttl_ms: int) -> Record:

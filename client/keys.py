@@ -149,6 +149,8 @@ def _is_word(data: bytes) -> bool:
 
 
 def _append_top(out: bytearray, key: object) -> None:
+    if type(key).__hash__ is None:
+        raise _refusal(key)
     if isinstance(key, str):
         out.append(STR)
         out += _utf8(key)
@@ -161,6 +163,8 @@ def _append_top(out: bytearray, key: object) -> None:
 
 def _append(out: bytearray, key: object, depth: int) -> None:
     """Append `key`, which lies `depth` containers deep, so that it delimits itself."""
+    if type(key).__hash__ is None:
+        raise _refusal(key)
     if isinstance(key, str):
         out.append(STR)
         _append_escaped(out, _utf8(key))
@@ -270,9 +274,9 @@ def _append_datetime(out: bytearray, key: datetime) -> None:
 def _plain_datetime(key: datetime) -> datetime:
     day, clock = (key.year, key.month, key.day), (key.hour, key.minute, key.second, key.microsecond)
     plain = datetime(*day, *clock, key.tzinfo, fold=key.fold)
-    if plain != key:  # it is finer than a microsecond, say
-        raise _refusal(key)
-    return plain
+    if plain == key:
+        return plain
+    raise _refusal(key)  # it is finer than a microsecond, say
 
 
 def _append_escaped(out: bytearray, raw: bytes) -> None:

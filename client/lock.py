@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..exception import InvalidError, LockLostError, LockTimeoutError
+from ..exception import Error, InvalidError, LockLostError, LockTimeoutError
 from ..node import layout
 from ..node.config import LOCK_POLL_S_MAX, LOCK_POLL_S_MIN
-from ..node.operation import Acquire, Extend, Grant, Release
+from ..node.operation import Abandon, Acquire, Extend, Grant, Release
 from .embedded import EmbeddedDict
 from .handle import operation_ids
 from .keys import encode_key
@@ -60,7 +61,7 @@ class Lock:
         deadline_s = None if self._wait_s is None else time.monotonic() + self._wait_s
         pause_s = LOCK_POLL_S_MIN
         while True:
-            token = await self._try(io)
+            token = await self._try_or_abandon(io)
             if token is not None:
                 self._token = token
                 return token
@@ -80,7 +81,8 @@ class Lock:
         token, self._token = self._token, None
         if token is None:
             raise LockLostError(f"{self!r} is not held by this object")
-        if not await self._handle._write(io, Release(self._encoded, token, operation_ids.next())):
+        operation = Release(self._encoded, token, operation_ids.next())
+        if not await io.finish(self._handle._write(io, operation)):
             raise LockLostError(f"{self!r} was lost before it was released: its ttl had passed, or the Dict was cleared")
 
     @method
@@ -106,6 +108,18 @@ class Lock:
         if entry is None or entry.version != self._token:
             return False
         return not Grant.decode(entry.body).over((await self._handle._connect(io)).store.host)
+
+    async def _try_or_abandon(self, io: Transport) -> int | None:
+        """`_try`; when interrupted or cancelled in it, the lock is not left behind with nobody who knows."""
+        try:
+            return await self._try(io)
+        except Exception:
+            raise
+        except BaseException:
+            abandon = Abandon(self._encoded, self._holder, operation_ids.next())
+            with suppress(Error):
+                await io.finish(self._handle._write(io, abandon))
+            raise
 
     async def _try(self, io: Transport) -> int | None:
         """Take the lock if it is free. A look, which waits for nobody, goes before the write."""

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import update_wrapper
+from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from ..exception import AsyncUsageWarning
@@ -73,6 +74,8 @@ def bind(plan: Plan[P, R], instance: object, name: str) -> Bound[P, R]:
     for form in (call, aio):
         update_wrapper(form, plan)
         form.__name__ = name
+        # What `inspect.signature` follows: each bound method drops a parameter, `self` and the transport.
+        form.__wrapped__ = MethodType(MethodType(plan, instance), BLOCKING)  # type: ignore[attr-defined]
     call.aio = aio  # type: ignore[attr-defined]  # a function takes attributes; `Bound` says which
     return cast("Bound[P, R]", call)
 
@@ -87,17 +90,21 @@ def drive(plan: Coroutine[Any, Any, R]) -> R:
     raise RuntimeError("a plan suspended on the blocking transport")
 
 
+PACKAGE = __name__.partition(".")[0] + "."
 _warned = False
 
 
-def watch_for_loops(name: str) -> None:
+def watch_for_loops(name: str, instead: str = "await ….{name}.aio(…)") -> None:
     """Warn, once in a process, that a blocking form runs inside an event loop and holds it up."""
     global _warned  # noqa: PLW0603 - once in a process
     if _warned or running_library() is None or "IPython" in sys.modules:
         return
     _warned = True
+    frame, depth = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        frame, depth = frame.f_back, depth + 1
     warnings.warn(
-        f"{name}() holds up the running event loop; inside of one use `await ….{name}.aio(…)`",
+        f"{name}() holds up the running event loop; inside of one use `{instead.format(name=name)}`",
         AsyncUsageWarning,
-        stacklevel=3,
+        stacklevel=depth,
     )

@@ -66,17 +66,17 @@ def _read_ndarray(payload: bytes) -> object:
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError("malformed array: its shape does not fit its size")
     order: Literal["C", "F"] = "F" if fortran else "C"
-    # A copy, because bytes cannot be written to.
-    return np.ndarray(shape, dtype, buffer=raw, order=order).copy(order)
+    # Over a bytearray, since nobody can write to bytes; a copy would leave out what is between the fields.
+    return np.ndarray(shape, dtype, buffer=bytearray(raw), order=order)
 
 
 def _read_scalar(payload: bytes) -> object:
     import numpy as np
 
     form, raw = _unpack(payload)
-    if form == "U":
+    if form == "U" and type(raw) is str:
         return np.str_(raw)
-    if form == "S":
+    if form == "S" and type(raw) is bytes:
         return np.bytes_(raw)
     return np.ndarray((), _dtype(form), buffer=bytearray(raw))[()]
 

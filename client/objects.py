@@ -11,8 +11,9 @@ from ..node import catalogue
 from ..node.transaction import DictGoneError, WriteTransaction
 from .cluster import Cluster, resolve
 from .embedded import EmbeddedDict, ensure_open
-from .handle import Target, check_name, new_record
+from .handle import Target, new_record
 from .method import method
+from .name import check_environment, check_name
 from .transport import Transport
 from .ttl import EPOCH, Ttl, ttl_ms
 
@@ -43,7 +44,7 @@ class DictObjects:
             AlreadyExistsError: there is one of that name, and `allow_existing` is off.
         """
         where = resolve(cluster)
-        environment = environment_name or where.environment
+        environment = check_environment(environment_name or where.environment)
         new = new_record(where.store, environment, check_name(name), ttl_ms(ttl, 0))
 
         def make(transaction: WriteTransaction) -> bytes:
@@ -74,8 +75,8 @@ class DictObjects:
             raise InvalidError(f"max_objects must not be negative: {max_objects}")
         before_ms = None if created_before is None else instant_ms(created_before)
         where = resolve(cluster)
-        environment = environment_name or where.environment
-        await ensure_open(io, where.store, where.timeout_s)
+        environment = check_environment(environment_name or where.environment)
+        await ensure_open(io, where)
         with where.store.reading() as transaction:
             found = [
                 (record, dict_id)
@@ -88,7 +89,7 @@ class DictObjects:
         handles: list[Dict[Any, Any]] = []
         for record, dict_id in found[:max_objects]:
             handle = self._make(Target(name=record.name, environment=environment, cluster=cluster))
-            handle._adopt(EmbeddedDict(where.store, dict_id, record, where.timeout_s))
+            handle._adopt(EmbeddedDict(where, dict_id, record))
             handles.append(handle)
         return handles
 
@@ -108,7 +109,7 @@ class DictObjects:
             NotFoundError: there is none of that name, and `allow_missing` is off.
         """
         where = resolve(cluster)
-        environment = environment_name or where.environment
+        environment = check_environment(environment_name or where.environment)
         check_name(name)
         try:
             await io.run(
@@ -122,10 +123,12 @@ class DictObjects:
 
 
 def instant_ms(when: datetime | str) -> int:
-    """An instant in milliseconds since 1970."""
+    """An instant in milliseconds since 1970; `InvalidError` if it is neither of both."""
     if isinstance(when, str):
         try:
             when = datetime.fromisoformat(when)
         except ValueError:
             raise InvalidError(f"not an ISO date or time: {when!r}") from None
+    if not isinstance(when, datetime):
+        raise InvalidError(f"created_before must be a datetime or an ISO string, not {when!r}")
     return int((when.astimezone() - EPOCH).total_seconds() * 1000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..node.config import GATE_TIMEOUT_S, LOOP_TURN_S_MAX
@@ -49,6 +49,10 @@ class Transport(Protocol):
         """After a read from memory: let others of the loop run, if this task has had its share."""
         ...
 
+    async def finish(self, call: Coroutine[Any, Any, R]) -> R:
+        """Await something to its end, even if the task is cancelled meanwhile."""
+        ...
+
 
 class BlockingTransport:
     """Waits by blocking the thread; its coroutines never suspend."""
@@ -68,6 +72,9 @@ class BlockingTransport:
 
     async def breathe(self) -> None:
         return
+
+    async def finish(self, call: Coroutine[Any, Any, R]) -> R:
+        return await call
 
 
 class LoopTransport:
@@ -97,6 +104,9 @@ class LoopTransport:
     async def sleep(self, seconds: float) -> None:
         raise NotImplementedError
 
+    async def finish(self, call: Coroutine[Any, Any, R]) -> R:
+        raise NotImplementedError
+
     async def outcome(self, start: Start[R]) -> R:
         """Start something in the writer thread and wait for its outcome.
 
@@ -111,6 +121,21 @@ class AsyncioTransport(LoopTransport):
 
     async def sleep(self, seconds: float) -> None:
         await sys.modules["asyncio"].sleep(seconds)
+
+    async def finish(self, call: Coroutine[Any, Any, R]) -> R:
+        asyncio = sys.modules["asyncio"]
+        task: asyncio.Task[R] = asyncio.ensure_future(call)
+        cancelled: BaseException | None = None
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except BaseException:  # noqa: BLE001, S110 - the task's own; its result says so below
+                pass
+        if cancelled is not None:
+            raise cancelled
+        return task.result()
 
     async def outcome(self, start: Start[R]) -> R:
         loop: asyncio.AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
@@ -139,6 +164,10 @@ class TrioTransport(LoopTransport):
 
     async def sleep(self, seconds: float) -> None:
         await sys.modules["trio"].sleep(seconds)
+
+    async def finish(self, call: Coroutine[Any, Any, R]) -> R:
+        with sys.modules["trio"].CancelScope(shield=True):
+            return await call
 
     async def breathe(self) -> None:
         await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()

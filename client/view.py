@@ -7,8 +7,10 @@ between two pages: nothing is left open when a loop is broken off.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, ItemsView, Iterator, KeysView, ValuesView
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+from ..node.table import Page
+from .embedded import EmbeddedDict
 from .keys import decode_key, encode_key, encode_prefix
 from .method import drive, watch_for_loops
 from .transport import BLOCKING, current
@@ -39,21 +41,23 @@ def pick_item(handle: Dict[Any, Any], key: bytes, body: bytes) -> tuple[object, 
 class Stream(Generic[T]):
     """What the three views share: a Dict, a prefix, and what to make of each entry."""
 
+    name: ClassVar[str]
+
     def __init__(self, handle: Dict[Any, Any], prefix: object, pick: Pick[T]) -> None:
         self.handle = handle
         self.prefix = b"" if prefix is None else encode_prefix(prefix)
         self.pick = pick
 
     def __iter__(self) -> Iterator[T]:
-        watch_for_loops("iteration")
-        handle, pick, start = self.handle, self.pick, None
+        watch_for_loops(self.name, "async for … in ….{name}.aio()")
+        handle, prefix, pick = self.handle, self.prefix, self.pick
+        bound, page = drive(handle._first_page(BLOCKING, prefix))
         while True:
-            page = drive(handle._page(BLOCKING, start, self.prefix))
             for key, body in page.entries:
                 yield pick(handle, key, body)
-            start = page.next
-            if start is None:
+            if page.next is None:
                 return
+            page = drive(handle._next_page(BLOCKING, bound, page.next, prefix))
 
     def __len__(self) -> int:
         return sum(1 for _ in self) if self.prefix else len(self.handle)
@@ -64,8 +68,8 @@ class AsyncStream(AsyncIterator[T]):
 
     def __init__(self, stream: Stream[T]) -> None:
         self._stream = stream
-        self._start: bytes | None = None
-        self._more = True
+        self._bound: EmbeddedDict | None = None
+        self._next: bytes | None = None
         self._entries: Iterator[tuple[bytes, bytes]] = iter(())
 
     async def __anext__(self) -> T:
@@ -73,16 +77,24 @@ class AsyncStream(AsyncIterator[T]):
         while True:
             for key, body in self._entries:
                 return stream.pick(stream.handle, key, body)
-            if not self._more:
-                raise StopAsyncIteration
-            page = await stream.handle._page(current(), self._start, stream.prefix)
-            self._entries = iter(page.entries)
-            self._start = page.next
-            self._more = page.next is not None
+            self._entries = iter((await self._page()).entries)
+
+    async def _page(self) -> Page:
+        handle, prefix = self._stream.handle, self._stream.prefix
+        if self._bound is None:
+            self._bound, page = await handle._first_page(current(), prefix)
+        elif self._next is None:
+            raise StopAsyncIteration
+        else:
+            page = await handle._next_page(current(), self._bound, self._next, prefix)
+        self._next = page.next
+        return page
 
 
 class DictKeysView(Stream[Any], KeysView[Any]):
     """`d.keys(prefix)`."""
+
+    name = "keys"
 
     def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
         KeysView.__init__(self, handle)
@@ -95,6 +107,8 @@ class DictKeysView(Stream[Any], KeysView[Any]):
 class DictValuesView(Stream[Any], ValuesView[Any]):
     """`d.values(prefix)`."""
 
+    name = "values"
+
     def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
         ValuesView.__init__(self, handle)
         Stream.__init__(self, handle, prefix, pick_value)
@@ -105,6 +119,8 @@ class DictValuesView(Stream[Any], ValuesView[Any]):
 
 class DictItemsView(Stream[Any], ItemsView[Any, Any]):
     """`d.items(prefix)`."""
+
+    name = "items"
 
     def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
         ItemsView.__init__(self, handle)

@@ -13,10 +13,9 @@ import lmdb
 
 from ..exception import StoreFullError, UnavailableError
 from .config import COMPACTION_POLL_S
-from .environment import FILE_MODE, LMDB_MAJOR
+from .environment import DATA, FILE_MODE, LMDB_MAJOR
 from .folder import ENTRIES, Tenancy, prepare
 
-DATA = "data.mdb"
 COPY = "compact.tmp"
 """What a compaction writes into; what is left of one that died is removed by the next."""
 

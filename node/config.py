@@ -54,6 +54,9 @@ READERS_MAX = 8192
 """Slots for read transactions open at one moment, over all processes (64 bytes of lock file each): 250
 processes of 32 threads."""
 
+FULL_BYTES = MIB
+"""With less room than this, a commit that the disk refused was refused for want of room."""
+
 GATE_TIMEOUT_S = 5.0
 """How long a write waits for other writers before `UnavailableError`. The longest transaction of a
 healthy store, an update of 10,000 large entries, holds the gate well under a second."""

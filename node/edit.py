@@ -78,12 +78,12 @@ class Edit:
         try:
             entry = decode(raw, located.key_hash)
         except DamagedEntryError:
+            if int.from_bytes(raw[VERSION_AT:VERSION_END], "big") <= self.state.cleared_at:
+                return ABSENT  # as the sweeper sees it, too
             return Found(True, len(located.key) + max(0, len(raw) - HEADER_BYTES), 0, 0, None, True)
         counted = entry.version > self.state.cleared_at
         visible = (
-            counted
-            and not entry.flags & VALUELESS
-            and not 0 < entry.expires_ms <= self.transaction.now_ms
+            counted and not entry.flags & VALUELESS and not 0 < entry.expires_ms <= self.transaction.now_ms
         )
         size_bytes = len(located.key) + len(entry.body)
         return Found(counted, size_bytes, entry.version, entry.expires_ms, entry if visible else None)
@@ -114,7 +114,7 @@ class Edit:
 
         `uncounted` entries (locks) show up in no counter and never carry an expiry.
         """
-        version = self.transaction.stamp(self.state, found.version)
+        version = self.transaction.stamp(self.state)
         long_key = located.key if layout.is_long(located.key) else b""
         entry = Stored(
             flags, version, self.transaction.node, 0, expires_ms, operation_id, long_key, body
@@ -130,7 +130,9 @@ class Edit:
         place, key_hash, key = located
         transaction, state = self.transaction, self.state
         raw = transaction.raw.get(place)
-        version = transaction.stamp(state, 0 if raw is None else self._overwrite(place, raw))
+        if raw is not None:
+            self._overwrite(place, raw)
+        version = transaction.stamp(state)
         long_key = key if len(key) > KEY_INLINE_BYTES_MAX else b""
         behind = BEHIND.pack(0, len(long_key), version, transaction.node, 0, expires_ms, operation_id)
         behind += long_key + body
@@ -149,12 +151,12 @@ class Edit:
 
     def rewrite(self, located: Located, entry: Stored) -> None:
         """Store an entry again under its version, with a new touch stamp."""
-        touch = self.transaction.stamp(self.state, max(entry.version, entry.touch))
+        touch = self.transaction.stamp(self.state)
         self.transaction.put(located.place, encode(entry._replace(touch=touch), located.key_hash))
 
     def remove(self, located: Located, found: Found, *, uncounted: bool = False) -> None:
         """Remove what was `found` at `located`. Its version stays below every later stamp of the Dict."""
-        self.transaction.stamp(self.state, found.version)
+        self.transaction.stamp(self.state)
         if not uncounted:
             self._uncount(located, found)
         self.transaction.delete(located.place)
@@ -164,8 +166,8 @@ class Edit:
         comes twice. It is what others wait for while it lasts, hence the care for every microsecond.
         """
         cursor = self.transaction.raw.cursor()
-        highest = self._overwrite_many(cursor.getmulti([row[0] for row in rows]))
-        version = self.transaction.stamp(self.state, highest)
+        self._overwrite_many(cursor.getmulti([row[0] for row in rows]))
+        version = self.transaction.stamp(self.state)
         node = self.transaction.node
         header = BEHIND.pack(0, 0, version, node, 0, expires_ms, NO_OPERATION)
         checksum = xxh3_64_intdigest
@@ -207,22 +209,22 @@ class Edit:
         if found.expires_ms:
             self._unindex(located, found.expires_ms)
 
-    def _overwrite(self, place: bytes, raw: bytes) -> int:
-        """Take an entry that is about to be overwritten, unseen, out of the counters; its version."""
+    def _overwrite(self, place: bytes, raw: bytes) -> None:
+        """Take an entry that is about to be overwritten, unseen, out of the counters."""
         if len(raw) < HEADER_BYTES:
-            return 0  # damaged beyond counting
+            self.state.entries -= 1  # damaged beyond more than that
+            return
         _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
         if version <= self.state.cleared_at:
-            return 0
+            return
         self.state.entries -= 1
         self.state.bytes -= (key_bytes or len(place) - layout.PREFIX_BYTES) + len(raw) - HEADER_BYTES - key_bytes
         if expires_ms:
             key = whole_key(raw) if key_bytes else place[layout.PREFIX_BYTES :]
             self._unindex(self.table.locate(key), expires_ms)
-        return int(version)
 
-    def _overwrite_many(self, rows: Sequence[Row]) -> int:
-        """`_overwrite` for many; the highest version. All at once where all of them are alike."""
+    def _overwrite_many(self, rows: Sequence[Row]) -> None:
+        """`_overwrite` for many; at one go where all of them are alike."""
         versions = [raw[VERSION_AT:VERSION_END] for _, raw in rows]
         cleared_at = self.state.cleared_at.to_bytes(8, "big")
         alike = all(
@@ -230,11 +232,12 @@ class Edit:
             for _, raw in rows
         )
         if not versions or not alike or min(versions) <= cleared_at:
-            return max((self._overwrite(place, raw) for place, raw in rows), default=0)
+            for place, raw in rows:
+                self._overwrite(place, raw)
+            return
         added_bytes = layout.PREFIX_BYTES + HEADER_BYTES
         self.state.entries -= len(rows)
         self.state.bytes -= sum([len(place) + len(raw) for place, raw in rows]) - added_bytes * len(rows)
-        return int.from_bytes(max(versions), "big")
 
     def _index(self, place: bytes, key_hash: int, version: int, expires_ms: int) -> None:
         self.state.expiring += 1
@@ -243,8 +246,12 @@ class Edit:
         self.transaction.raw.put(key, version.to_bytes(8, "big") + place[layout.DICT_ID_BYTES :])
 
     def _unindex(self, located: Located, expires_ms: int) -> None:
-        key = layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)
-        if self.transaction.raw.delete(key):
+        self.unindex(
+            layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)
+        )
+
+    def unindex(self, index_key: bytes) -> None:
+        """Remove a record of the expiry index."""
+        if self.transaction.delete(index_key):
             self.state.expiring -= 1
-
-
+            self.state.dirty = True

@@ -10,6 +10,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import time
 import warnings
@@ -20,14 +22,25 @@ from threading import Event, Lock
 
 import lmdb
 
-from ..exception import ClosedError, Error, StoreDamagedError, StoreFullError, UnavailableError
-from .config import FORK_WAIT_S_MAX, MAP_BYTES, MAP_BYTES_MIN, READERS_MAX
+from ..exception import (
+    ClosedError,
+    Error,
+    OutcomeUnknownError,
+    StoreDamagedError,
+    StoreFullError,
+    UnavailableError,
+)
+from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, MAP_BYTES_MIN, READERS_MAX
 from .folder import DAMAGED, ELSEWHERE
 
 LMDB_MAJOR = 0
 """The stable 0.9 engine and file format, whatever else the binding brings along."""
 FILE_MODE = 0o666
 PAUSE_POLL_S = 0.000_05
+DATA = "data.mdb"
+LOCK = "lock.mdb"
+LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
+"""LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
 
 MapFullError = lmdb.MapFullError
 DAMAGE = (
@@ -196,6 +209,7 @@ class Environment:
                 if self._inherited is not None:
                     self._inherited.close()
                     self._inherited = None
+                self._reserve_lock_file()
                 self._lmdb = self._open_smaller_and_smaller()
                 self._lengthen(self._lmdb)
                 self._begin = self._lmdb.begin
@@ -225,6 +239,32 @@ class Environment:
             except lmdb.Error as error:
                 raise self.translated(error) from error
 
+    @property
+    def half_made(self) -> bool:
+        """Whether the file is missing, or shorter than its two meta pages: nobody ever committed to it."""
+        data = self.path / DATA
+        return not data.exists() or data.stat().st_size < 2 * mmap.PAGESIZE
+
+    def _reserve_lock_file(self) -> None:
+        """Give the lock file the disk blocks that its size says it has.
+
+        LMDB writes to it through memory: on a full disk, touching a block that is not there kills the
+        process. It must happen while the file is closed, since closing it drops LMDB's locks on it.
+        """
+        if not hasattr(os, "posix_fallocate"):
+            return
+        lock = self.path / LOCK
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            status = os.fstat(descriptor)
+            if status.st_size < LOCK_FILE_BYTES or status.st_blocks * 512 < status.st_size:
+                os.posix_fallocate(descriptor, 0, LOCK_FILE_BYTES)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise self._full() from error
+        finally:
+            os.close(descriptor)
+
     def _lengthen(self, environment: lmdb.Environment) -> None:
         """Make the file as long as LMDB's count of its pages says.
 
@@ -234,7 +274,7 @@ class Environment:
         process appends meanwhile.
         """
         needed_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        data = self.path / "data.mdb"
+        data = self.path / DATA
         if data.stat().st_size < needed_bytes and hasattr(os, "posix_fallocate"):
             with suppress(OSError), data.open("r+b") as file:  # on a full disk the risk stays
                 os.posix_fallocate(file.fileno(), 0, needed_bytes)
@@ -311,7 +351,7 @@ class Environment:
         """The ringdict error that says what LMDB's means for the caller."""
         folder = self.path.parent
         if isinstance(error, lmdb.DiskError):
-            return StoreFullError(f"the disk that holds the store in {folder} is full. Nothing was written")
+            return self._full()
         if isinstance(error, DAMAGE):
             return self._damage(str(error))
         if isinstance(error, lmdb.ReadersFullError):
@@ -327,6 +367,47 @@ class Environment:
                 f"user or the file system is read-only. {ELSEWHERE}"
             )
         return UnavailableError(f"the store in {folder} cannot be used: {error}")
+
+    def commit(self, transaction: lmdb.Transaction[bytes]) -> None:
+        """Commit a write transaction.
+
+        Raises:
+            MapFullError: the map must grow first. Nothing was written.
+            StoreFullError, UnavailableError: the disk did not take it. Nothing was written.
+            OutcomeUnknownError: the disk failed at the very last page, which decides.
+        """
+        try:
+            transaction.commit()
+        except MapFullError:
+            raise
+        except lmdb.Error as error:
+            raise self._commit_failure(error) from error
+
+    def _commit_failure(self, error: lmdb.Error) -> Error:
+        """What a failed commit means.
+
+        LMDB writes the new pages, syncs, then writes the meta page that makes them count. A failure before
+        that changed nothing; one of the meta page itself leaves LMDB in panic until it is opened anew. A
+        disk that fills up in the middle of a run of pages is reported as a mere I/O error.
+        """
+        folder = self.path.parent
+        if isinstance(error, lmdb.DiskError):
+            return self._full()
+        try:
+            self.open().begin(write=True).abort()
+        except lmdb.PanicError:
+            return OutcomeUnknownError(
+                f"the commit to the store in {folder} failed at its last page ({error}): it may have happened"
+            )
+        except lmdb.Error as worse:
+            return self.translated(worse)
+        room = os.statvfs(folder)
+        if room.f_bavail * room.f_frsize < FULL_BYTES:
+            return self._full()
+        return UnavailableError(f"the disk refused a commit to the store in {folder} ({error}). Nothing was written")
+
+    def _full(self) -> StoreFullError:
+        return StoreFullError(f"the disk that holds the store in {self.path.parent} is full. Nothing was written")
 
     def _damage(self, what: str) -> StoreDamagedError:
         self.damaged = True

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import ClassVar, Generic, TypeVar
 
+from ..exception import ValueTooLargeError
 from .clock import Clock
 from .edit import ABSENT, BatchRow, Edit, Found
 from .entry import ATOMIC, Stored
@@ -177,15 +178,22 @@ class Increment(KeyOperation["int | float"]):
     An absent key starts at `initial`, with `ttl_ms`; None: `MissingKeyError`.
     """
 
-    __slots__ = ("delta", "initial", "ttl_ms")
+    __slots__ = ("body_bytes_max", "delta", "initial", "ttl_ms")
 
-    def __init__(
-        self, key: bytes, delta: float, initial: float | None, ttl_ms: int, operation_id: bytes
+    def __init__(  # noqa: PLR0913
+        self,
+        key: bytes,
+        delta: float,
+        initial: float | None,
+        ttl_ms: int,
+        operation_id: bytes,
+        body_bytes_max: int,
     ) -> None:
         super().__init__(key, operation_id)
         self.delta = delta
         self.initial = initial
         self.ttl_ms = ttl_ms
+        self.body_bytes_max = body_bytes_max
 
     def apply(self, edit: Edit) -> int | float:
         found, entry = edit.visible(self.located)
@@ -193,9 +201,12 @@ class Increment(KeyOperation["int | float"]):
         if start is None:
             raise MissingKeyError if entry is None else NotANumberError
         total = start + self.delta
+        body = encode_number(total)
+        if len(body) > self.body_bytes_max:
+            raise ValueTooLargeError(f"the sum would take {len(body)} bytes of {self.body_bytes_max} at the most")
         edit.write(
             self.located,
-            encode_number(total),
+            body,
             expiry(edit, KEEP if entry else self.ttl_ms, entry),
             found,
             flags=ATOMIC,
@@ -393,6 +404,23 @@ class Release(LockOperation[bool]):
             return False
         edit.remove(self.located, found, uncounted=True)
         return entry is not None
+
+
+class Abandon(LockOperation[bool]):
+    """Let go of a lock that `holder` may have been granted without hearing of it. Whether it had it."""
+
+    __slots__ = ("holder",)
+
+    def __init__(self, key: bytes, holder: bytes, operation_id: bytes) -> None:
+        super().__init__(key, operation_id)
+        self.holder = holder
+
+    def apply(self, edit: Edit) -> bool:
+        found, entry = edit.visible(self.located)
+        if entry is None or Grant.decode(entry.body).holder != self.holder:
+            return False
+        edit.remove(self.located, found, uncounted=True)
+        return True
 
 
 class Extend(LockOperation[bool]):

@@ -18,14 +18,14 @@ from typing import TypeVar
 
 import lmdb
 
-from ..exception import FormatError, OutcomeUnknownError, StoreDamagedError, UnavailableError
+from ..exception import ClosedError, FormatError, StoreDamagedError, UnavailableError
 from . import folder as folders
 from . import layout
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
 from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
 from .durability import Durability
 from .edit import Edit
-from .environment import Environment, MapFullError
+from .environment import DATA, Environment, MapFullError
 from .gate import WriterGate
 from .operation import Operation
 from .sweeper import NOW, Sweeper
@@ -74,6 +74,7 @@ class Store:
             map_bytes=map_bytes,
         )
         self._background = background
+        self._closed = False
         self._commits = 0
         self._node = 0
         self._fresh_locks()
@@ -156,7 +157,8 @@ class Store:
     def _transact(self, job: Job[R], timeout_s: float | None) -> R:
         """A job in a transaction, through the gate. `timeout_s` None: only if nobody waits there."""
         gate = self._gate
-        assert gate is not None
+        if gate is None:
+            raise ClosedError(f"the store in {self.folder} was closed")
         try:
             if timeout_s is not None:
                 gate.enter(timeout_s)
@@ -180,9 +182,8 @@ class Store:
             result = job(transaction)
             if transaction.writes:
                 transaction.flush()
-                self._commit(raw)
-                if transaction.sweepable:
-                    self.wake_sweeper()
+                self.environment.commit(raw)
+                self._committed(transaction)
             return result
         except MapFullError:
             raise
@@ -191,18 +192,12 @@ class Store:
         finally:
             raw.abort()
 
-    def _commit(self, raw: lmdb.Transaction[bytes]) -> None:
-        try:
-            raw.commit()
-        except (lmdb.DiskError, MapFullError):
-            raise
-        except lmdb.Error as error:
-            raise OutcomeUnknownError(
-                f"the commit to the store in {self.folder} failed ({error}); it may be on disk or not"
-            ) from error
+    def _committed(self, transaction: WriteTransaction) -> None:
         self._commits += 1
         if self._commits % STALE_READERS_COMMITS == 0:
             self.environment.clear_stale_readers()
+        if transaction.sweepable:
+            self.wake_sweeper()
 
     def _owned(self, owner: bytes) -> UnavailableError:
         return UnavailableError(
@@ -239,6 +234,8 @@ class Store:
         with self._opening:
             if self._opened:
                 return
+            if self._closed:
+                raise ClosedError(f"the store in {self.folder} was closed")
             folders.prepare(self.folder)
             try:
                 self._tenancy = self._tenancy or folders.Tenancy(self.folder)
@@ -249,18 +246,34 @@ class Store:
                 ) from error
             self._tenancy.share()
             self.environment.damaged = (self.folder / folders.DAMAGED).exists()
-            self.environment.open()
+            self._open_environment(self._gate)
             self._read_meta()
+            self.environment.clear_stale_readers()
             self._opened = True
         if self._sweeper.due_in_s() == NOW:
             self.wake_sweeper()
+
+    def _open_environment(self, gate: WriterGate) -> None:
+        """Open the environment; where it has to be made, one process at a time.
+
+        What a process left behind that met a full disk before its first commit is thrown away.
+        """
+        if not self.environment.half_made:
+            self.environment.open()
+            return
+        try:
+            gate.enter(GATE_TIMEOUT_S)
+            if self.environment.half_made:
+                (self.environment.path / DATA).unlink(missing_ok=True)
+            self.environment.open()
+        finally:
+            gate.leave()
 
     def _read_meta(self) -> None:
         with self.environment.reading() as transaction:
             meta = transaction.get(layout.META)
         if meta is None:
             meta = self._found()
-            self.environment.clear_stale_readers()
         version = int.from_bytes(meta[:2], "big")
         if version > FORMAT:
             raise FormatError(
@@ -285,7 +298,7 @@ class Store:
                         node_id = self.random(NODE_ID_BYTES)
                         meta = META.pack(FORMAT, layout.PARTITIONS, node_id, self.host.wall_ms())
                         raw.put(layout.META, meta)
-                        raw.commit()
+                        self.environment.commit(raw)
                     return meta
                 except lmdb.Error as error:
                     raise self.environment.translated(error) from error
@@ -299,6 +312,8 @@ class Store:
         self._writer.close()
         self._sweeper.close()
         with self._opening:
+            self._closed = True
+            self._opened = False
             self.environment.close()
             if self._gate is not None:
                 self._gate.close()

@@ -123,19 +123,15 @@ class Sweeper:
         rows = [row for row, _ in zip(due, range(SWEEP_ENTRIES_MAX), strict=False)]
         for index_key, place in rows:
             _, _, expires_ms, key_hash = layout.EXPIRY_KEY.unpack(index_key)
-            raw = transaction.get(place)
-            if raw is None:
-                transaction.delete(index_key)
-                continue
             key = place[layout.PREFIX_BYTES :]
             if len(key) > KEY_INLINE_BYTES_MAX:
-                key = whole_key(raw)
+                key = whole_key(transaction.get(place) or b"")
             located = Located(place, key_hash, key)
             found = edit.look(located)
             if found.expires_ms == expires_ms and found.entry is None:
                 edit.remove(located, found)
-            else:
-                transaction.delete(index_key)
+            else:  # a damaged entry was replaced, and its expiry could not be read
+                edit.unindex(index_key)
         return bool(rows)
 
 

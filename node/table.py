@@ -161,12 +161,13 @@ class Table:
             rows, next_start = self._rows(transaction, start, prefix[:KEY_HEAD_BYTES])
         entries: list[tuple[bytes, bytes]] = []
         seed = self._seed
+        long_prefix = len(prefix) > KEY_HEAD_BYTES
         for place, raw in rows:
             key = place[layout.PREFIX_BYTES :]
             if len(key) > KEY_INLINE_BYTES_MAX:
                 key = whole_key(raw)
-                if not key.startswith(prefix):
-                    continue  # only its head matches
+            if long_prefix and not key.startswith(prefix):
+                continue  # only its head matches
             body = self._named_body(raw, key, xxh3_64_intdigest(key, seed), state)
             if body is not None:
                 entries.append((key, body))
@@ -233,10 +234,12 @@ class Table:
         """
         if len(raw) < HEADER_BYTES:
             raise DamagedEntryError
+        if raw[VERSION_AT:VERSION_END] <= state[:CLEARED_AT_BYTES]:
+            return None
         checksum, flags, key_bytes, _, expires_ms = GLANCE.unpack_from(raw)
         if xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK != checksum:
             raise DamagedEntryError
-        if raw[VERSION_AT:VERSION_END] <= state[:CLEARED_AT_BYTES] or flags & VALUELESS:
+        if flags & VALUELESS:
             return None
         if expires_ms and expires_ms <= self._now_ms(state):
             return None

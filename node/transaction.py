@@ -48,7 +48,9 @@ class DictState:
         return cls(*STATE.unpack(raw))
 
     def encode(self) -> bytes:
-        return STATE.pack(self.cleared_at, self.last_stamp, self.entries, self.bytes, self.expiring)
+        # A damaged entry may have been counted otherwise than it is taken out: that must not stop writes.
+        counters = (max(0, count) for count in (self.entries, self.bytes, self.expiring))
+        return STATE.pack(self.cleared_at, self.last_stamp, *counters)
 
 
 class WriteTransaction:
@@ -110,10 +112,8 @@ class WriteTransaction:
         self._states.pop(dict_id, None)
         self.delete(layout.STATE + dict_id)
 
-    def stamp(self, state: DictState, above: int = 0) -> int:
-        """A new stamp for a write in the Dict of `state`, above all of its stamps and above `above`."""
-        if above:
-            self._clock.observe(above)
+    def stamp(self, state: DictState) -> int:
+        """A new stamp for a write in the Dict of `state`, above all of its stamps."""
         state.last_stamp = stamp = self._clock.stamp(self.now_ms)
         state.dirty = True
         self.writes += 1

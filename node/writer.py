@@ -8,6 +8,7 @@ while without any.
 from __future__ import annotations
 
 import atexit
+import copy
 import threading
 import time
 from collections import deque
@@ -152,7 +153,7 @@ class Writer:
         timeout_s = max(0.0, max(request.deadline_s for request in begun) - time.monotonic())
         try:
             outcomes = self._carry_out([request.job for request in begun], timeout_s)
-        except BaseException as error:  # noqa: BLE001 - belongs to those who wait
-            outcomes = [Outcome(None, error) for _ in begun]
+        except BaseException as error:  # noqa: BLE001 - belongs to those who wait, to each one of its own
+            outcomes = [Outcome(None, copy.copy(error)) for _ in begun]
         for request, outcome in zip(begun, outcomes, strict=True):
             request.finish(outcome)

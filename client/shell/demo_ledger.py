@@ -167,7 +167,9 @@ def _batches(ledger: Ledger, dictionary: AnyDict) -> Check:
 def _counter(ledger: Ledger, dictionary: AnyDict) -> Check:
     count, acknowledged = dictionary.get("count"), set(ledger.counts)
     if not isinstance(count, int) or len(acknowledged) != len(ledger.counts):
-        return Check("counter", holds=False, text="the counter is gone, or gave two increments the same number")
+        return Check(
+            "counter", holds=False, text="the counter is gone, or gave two increments the same number"
+        )
     extra = set(range(1, count + 1)) - acknowledged
     text = f"the counter says {count:,} after {len(acknowledged):,} acknowledged increments"
     holds = max(acknowledged, default=0) <= count and len(extra) <= (ledger.killed is not None)

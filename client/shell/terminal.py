@@ -87,6 +87,10 @@ class Progress:
             self._stream.flush()
 
 
+def _nowhere() -> TextIO:
+    return open(os.devnull, "r+", encoding="utf-8")  # as long as the process
+
+
 class Terminal:
     """The three standard streams of one command, and what they can do."""
 
@@ -107,9 +111,9 @@ class Terminal:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        # A stream that was closed before the start is None: what goes there is meant for nobody.
-        nowhere = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115 -- lives as long as the process
-        return cls(sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere, os.environ)
+        # Of a stream that was closed before the start, None is left, and its number is free: the next file
+        # that is opened would get it, and with it what C libraries write to "standard error".
+        return cls(sys.stdin or _nowhere(), sys.stdout or _nowhere(), sys.stderr or _nowhere(), os.environ)
 
     @property
     def columns(self) -> int:

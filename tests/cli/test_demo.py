@@ -65,8 +65,8 @@ def test_the_story_is_true_and_ends_well(shell: Shell, temporary: Path) -> None:
     assert events[-1]["event"] == "verdict"
     assert events[-1]["holds"]
     assert told["killed"]["exit_code"] == -signal.SIGKILL
-    assert [event["who"] for event in events if event["event"] == "lock"][0] == told["killed"]["victim"]
-    assert told["lock"]["who"] != told["killed"]["victim"]
+    first, heir = [event["who"] for event in events if event["event"] == "lock"]
+    assert first == told["killed"]["victim"] != heir
     for event in events:
         if event["event"] == "race":
             assert len(event["winners"]) == 1

@@ -50,8 +50,8 @@ WAIT_S_MAX = 60
     ],
     ids=lambda words: " ".join(words)[:30],
 )
-def test_a_wrong_command_line_is_told_in_one_line(shell: Shell, words: list[str]) -> None:
-    shell("create", "d")
+def test_a_wrong_command_line_is_told_in_one_line(shell: Shell, store: Opener, words: list[str]) -> None:
+    store("d").hydrate()
     shell.fails(*words, code=USAGE)
 
 
@@ -87,8 +87,18 @@ def test_output_that_finds_no_room_is_an_error(shell: Shell) -> None:
     assert ended.stderr == b"ringdict: [Errno 28] No space left on device\n"
 
 
-def test_an_interrupt_is_told_in_one_line(shell: Shell) -> None:
-    shell("create", "d")
+def test_closed_streams_do_no_harm(shell: Shell, store: Opener) -> None:
+    dictionary = store("d")
+    dictionary["k"] = "v"
+    close = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "ringdict", "dict"]
+    for words, code in (["items", "d"], OK), (["get", "d", "missing"], NO), (["put", "d", "k", "-"], OK):
+        ended = subprocess.run(close + words, env=shell.environ, timeout=WAIT_S_MAX, check=False)
+        assert ended.returncode == code
+    assert dictionary["k"] == ""
+
+
+def test_an_interrupt_is_told_in_one_line(shell: Shell, store: Opener) -> None:
+    store("d").hydrate()
     process = shell.start("dict", "put", "d", "k", "-")
     time.sleep(1)  # until it waits for its standard input
     process.send_signal(signal.SIGINT)

@@ -1,16 +1,17 @@
 """Canonical keys: Python's equality, order, limits, refusals, and hostile bytes."""
 
+# ruff: noqa: DTZ001, DTZ901 - naive datetimes are keys, too
+
 from __future__ import annotations
 
 import enum
 import math
 import threading
-from collections import namedtuple
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -26,13 +27,15 @@ from ringdict.node.config import KEY_BYTES_MAX, KEY_DEPTH_MAX
 
 texts = st.text(st.characters(), max_size=20) | st.text("\x00\x01\xff\ud800a", max_size=5)
 blobs = st.binary(max_size=20) | st.text("\x00\xffa", max_size=5).map(lambda text: text.encode("latin-1"))
-integers = st.integers() | st.integers(-300, 300) | st.sampled_from([2**n + d for n in (63, 64, 984) for d in (-1, 0, 1)])
+integers = (
+    st.integers()
+    | st.integers(-300, 300)
+    | st.sampled_from([2**n + d for n in (63, 64, 984) for d in (-1, 0, 1)])
+)
 numbers = st.booleans() | integers | st.floats(allow_nan=False)
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 aware = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones)
-scalars = st.one_of(
-    st.none(), numbers, texts, blobs, st.uuids(), st.dates(), st.datetimes(), aware
-)
+scalars = st.one_of(st.none(), numbers, texts, blobs, st.uuids(), st.dates(), st.datetimes(), aware)
 keys = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=4).map(tuple) | st.frozensets(inner, max_size=4),
@@ -86,7 +89,9 @@ def test_nan_is_one_key() -> None:
     assert encode_key(frozenset({float("nan"), float("nan")})) == encode_key(frozenset({math.nan}))
 
 
-@pytest.mark.parametrize(("key", "comes_back"), [(True, 1), (2.0, 2), (-0.0, 0), (1.5, 1.5), (-(2.0**70), -(2**70))])
+@pytest.mark.parametrize(
+    ("key", "comes_back"), [(True, 1), (2.0, 2), (-0.0, 0), (1.5, 1.5), (-(2.0**70), -(2**70))]
+)
 def test_numbers_without_a_fraction_come_back_as_int(key: float, comes_back: float) -> None:
     decoded = decode_key(encode_key(key))
     assert decoded == comes_back
@@ -106,7 +111,14 @@ def test_fold_is_no_part_of_a_naive_key() -> None:
 
 
 class Nowhere(tzinfo):
+    """Tells neither offset nor name, and no daylight saving time."""
+
     def utcoffset(self, when: datetime | None) -> timedelta | None:
+        return None
+
+    dst = utcoffset
+
+    def tzname(self, when: datetime | None) -> str | None:
         return None
 
 
@@ -128,6 +140,8 @@ class Name(enum.StrEnum):
 
 
 class Text(str):
+    __slots__ = ()
+
     def encode(self, *args: object, **kwargs: object) -> bytes:
         return b"something else"
 
@@ -148,7 +162,7 @@ class Whole(int):
 
 
 class Items(tuple[object, ...]):
-    pass
+    __slots__ = ()
 
 
 class Members(frozenset[object]):
@@ -167,7 +181,9 @@ class Id(UUID):
     pass
 
 
-Point = namedtuple("Point", "x y")
+class Point(NamedTuple):
+    x: int
+    y: object
 
 
 @pytest.mark.parametrize(
@@ -217,7 +233,7 @@ class OtherDay(date):
 
 @pytest.mark.parametrize("key", [Nanoseconds(2026, 1, 1), OtherDay(2026, 1, 1)])
 def test_a_subclass_that_is_unequal_to_its_base_is_refused(key: object) -> None:
-    with pytest.raises(TypeError, match="unsupported key type: '(Nanoseconds|OtherDay)'"):
+    with pytest.raises(TypeError, match=r"unsupported key type: '(Nanoseconds|OtherDay)'"):
         encode_key(key)
 
 
@@ -315,6 +331,7 @@ def test_a_prefix_is_no_longer_than_a_key(prefix: Any) -> None:
 
 
 class Unhashable(tuple[object, ...]):
+    __slots__ = ()
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -336,7 +353,20 @@ def test_unhashable_keys_are_refused_in_pythons_words(key: object, name: str) ->
 
 @pytest.mark.parametrize(
     "key",
-    [Decimal(1), 1j, object(), Fraction(1, 2), time(1), timedelta(1), int, len, ..., range(3), np.int64(1), memoryview(b"a")],
+    [
+        Decimal(1),
+        1j,
+        object(),
+        Fraction(1, 2),
+        time(1),
+        timedelta(1),
+        int,
+        len,
+        ...,
+        range(3),
+        np.int64(1),
+        memoryview(b"a"),
+    ],
 )
 def test_unsupported_keys_are_refused_by_type(key: object) -> None:
     for each in (key, ("a", key)):
@@ -358,7 +388,14 @@ def test_instants_outside_of_utc_are_invalid(key: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [datetime.min, datetime.max, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), date.max]
+    "key",
+    [
+        datetime.min,
+        datetime.max,
+        datetime.min.replace(tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
+        date.max,
+    ],
 )
 def test_the_ends_of_time_are_keys(key: object) -> None:
     assert decode_key(encode_key(key)) == key
@@ -392,7 +429,7 @@ def test_depth_is_limited(kind: Callable[[tuple[object, ...]], object]) -> None:
         (2 ** (8 * 4000), 2 ** (8 * 5000)),
         (-(2 ** (8 * 4000)), -(2 ** (8 * 5000))),
         (2 ** (8 * 4090) - 1, 2 ** (8 * 4092) - 1),
-        (tuple(range(1000)), tuple(range(2000))),
+        (tuple(range(800)), tuple(range(2000))),
         ("a", "a" * 10_000),
     ],
     ids=str.split("str wide bytes str-item bytes-item int negative edge tuple long"),
@@ -420,8 +457,9 @@ def test_few_objects_that_stand_for_many_items_do_not_hold_up() -> None:
 def assert_canonical_or_refused(data: bytes) -> None:
     try:
         key = decode_key(data)
-    except ValueError as error:
-        assert str(error).startswith("not a canonical key: ")
+    except ValueError:
+        with pytest.raises(ValueError, match=r"^not a canonical key: "):
+            decode_key(data)
     else:
         assert encode_key(key) == data
 
@@ -431,7 +469,11 @@ def test_bytes_are_a_canonical_key_or_none(data: bytes) -> None:
     assert_canonical_or_refused(data)
 
 
-@given(st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 97, 127, 128, 129, 130, 0xFD, 0xFF]), max_size=14))
+@given(
+    st.lists(
+        st.sampled_from([0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 97, 127, 128, 129, 130, 0xFD, 0xFF]), max_size=14
+    )
+)
 def test_likely_bytes_are_a_canonical_key_or_none(data: list[int]) -> None:
     assert_canonical_or_refused(bytes(data))
 
@@ -488,7 +530,7 @@ def test_damaged_keys_are_canonical_or_refused(key: object, data: st.DataObject)
 )
 def test_malformed_keys(digits: str, what: str) -> None:
     data = bytes.fromhex(digits)
-    with pytest.raises(ValueError, match="^not a canonical key") as caught:
+    with pytest.raises(ValueError, match=r"^not a canonical key") as caught:
         decode_key(data)
     assert not isinstance(caught.value, InvalidError), what
 
@@ -496,7 +538,7 @@ def test_malformed_keys(digits: str, what: str) -> None:
 @pytest.mark.parametrize("tag", [b"\x0a", b"\x0b"])
 def test_hostile_depth_is_refused(tag: bytes) -> None:
     for depth in (KEY_DEPTH_MAX + 1, 100_000):
-        with pytest.raises(ValueError, match="^not a canonical key"):
+        with pytest.raises(ValueError, match=r"^not a canonical key"):
             decode_key(tag * depth + b"\x00" * depth)
 
 
@@ -506,7 +548,9 @@ def test_threads_do_not_disturb_each_other() -> None:
 
     def encode_all() -> None:
         for _ in range(20):
-            wrong.extend(key for key, data in expected.items() if encode_key(key) != data or decode_key(data) != key)
+            wrong.extend(
+                key for key, data in expected.items() if encode_key(key) != data or decode_key(data) != key
+            )
 
     threads = [threading.Thread(target=encode_all) for _ in range(8)]
     for thread in threads:

@@ -31,6 +31,10 @@ Line = Connection
 """An end of the line: `send(anything)`, `recv()`."""
 
 
+class DiedError(Exception):
+    """A child was killed, or killed itself, before it came to its end."""
+
+
 class Returned(NamedTuple):
     """The last thing on the line of a child that came to its end."""
 
@@ -53,7 +57,7 @@ class Child(Generic[R]):
         self, function: Callable[Concatenate[Line, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         self.line, theirs = Pipe()
-        self._ended = False
+        self._status: int | None = None
         self.pid = os.fork()
         if not self.pid:
             self.line.close()
@@ -73,7 +77,7 @@ class Child(Generic[R]):
         while True:
             try:
                 message = self._next(WAIT_S_MAX)
-            except (EOFError, ConnectionResetError):
+            except DiedError:
                 return
             if isinstance(message, Returned):
                 return
@@ -83,12 +87,15 @@ class Child(Generic[R]):
         """What the function returns; raises what it raises."""
         while not isinstance(message := self._next(timeout_s), Returned):
             pass
-        self._reap()
+        self.exit_status()
         return cast("R", message.value)
 
     def _next(self, timeout_s: float) -> object:
         assert self.line.poll(timeout_s), f"nothing from process {self.pid} within {timeout_s} s"
-        message: object = self.line.recv()
+        try:
+            message: object = self.line.recv()
+        except (EOFError, ConnectionResetError):
+            raise DiedError(f"process {self.pid} died: exit status {self.exit_status()}") from None
         if isinstance(message, Raised):
             raise message.error
         return message
@@ -97,22 +104,20 @@ class Child(Generic[R]):
 
     def kill(self) -> None:
         """SIGKILL, if it is still there; it is gone when this returns."""
-        if not self._ended:
+        if self._status is None:
             os.kill(self.pid, signal.SIGKILL)
-            self._reap()
+            self.exit_status()
 
     def exit_status(self) -> int:
         """Wait for its end, that of a crash too: the exit code, or minus the signal that ended it."""
+        if self._status is not None:
+            return self._status
         deadline_s = time.monotonic() + WAIT_S_MAX
         while (found := os.waitpid(self.pid, os.WNOHANG))[0] == 0:
             assert time.monotonic() < deadline_s, f"process {self.pid} does not end"
             time.sleep(POLL_S)
-        self._ended = True
-        return os.waitstatus_to_exitcode(found[1])
-
-    def _reap(self) -> None:
-        os.waitpid(self.pid, 0)
-        self._ended = True
+        self._status = os.waitstatus_to_exitcode(found[1])
+        return self._status
 
     # -- stopping ----------------------------------------------------------------------------------
 

@@ -1,0 +1,236 @@
+"""Disks that are full, read-only, not ours or damaged: a clear error, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ringdict import Cluster, Dict
+from ringdict.exception import Error, StoreDamagedError, StoreFullError, UnavailableError
+from ringdict.node.config import KIB, MIB
+from ringdict.node.folder import prepare
+from ringdict.node.store import Store
+
+from .audit import check_consistent
+from .child import Child, Line
+from .conftest import MakeCluster
+
+AnyDict = Dict[Any, Any]
+NOBODY = 65_534
+
+
+def opened(cluster: Cluster, name: str = "d") -> AnyDict:
+    return Dict.from_name(name, create_if_missing=True, cluster=cluster).hydrate()
+
+
+def whole(line: Line, cluster: Cluster) -> dict[Any, Any]:
+    """All of the Dict, as another process sees it, which opens the store anew."""
+    check_consistent(cluster.store)
+    return dict(opened(cluster).items())
+
+
+def seen_elsewhere(cluster: Cluster) -> dict[Any, Any]:
+    with Child(whole, cluster) as child:
+        return child.result()
+
+
+# -- disk full -------------------------------------------------------------------------------------
+
+
+class SmallDisk:
+    """A file system of a few megabytes, with a ballast file on it that can be thrown off."""
+
+    def __init__(self, folder: Path, size_bytes: int) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+        folder.mkdir()
+        options = f"size={size_bytes},nr_inodes=1000"
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"this user may not mount a file system: {done.stderr.strip()}")
+
+    def load(self, size_bytes: int) -> None:
+        self._ballast.write_bytes(bytes(size_bytes))
+
+    def fill(self, *, but_bytes: int = 0) -> None:
+        """Leave only so much room."""
+        free_bytes = shutil.disk_usage(self.folder).free - but_bytes
+        with self._ballast.open("ab") as ballast:
+            ballast.write(bytes(max(0, free_bytes)))
+
+    def relieve(self) -> None:
+        self._ballast.unlink()
+
+    def remount(self, how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.folder)], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk", 6 * MIB)
+    yield disk
+    disk.unmount()
+
+
+def put_one(d: AnyDict, number: int, rng: random.Random) -> dict[Any, Any]:
+    value = rng.randbytes(rng.choice((10, 1_000, 5_000, 60_000)))
+    d[number] = value
+    return {number: value}
+
+
+def put_many(d: AnyDict, number: int, rng: random.Random) -> dict[Any, Any]:
+    pairs = {(number, key): rng.randbytes(rng.choice((10, 300))) for key in range(rng.randrange(1, 1_000))}
+    d.update(pairs)
+    return pairs
+
+
+def overwrite(d: AnyDict, number: int, rng: random.Random) -> dict[Any, Any]:
+    pairs = {key: rng.randbytes(400) for key in rng.sample(range(3_000), 1_000)}
+    d.update(pairs)
+    return pairs
+
+
+Fill = Callable[[AnyDict, int, random.Random], dict[Any, Any]]
+
+
+def fill_up(d: AnyDict, fill: Fill, rng: random.Random) -> dict[Any, Any]:
+    """Write until the disk is full; what was acknowledged."""
+    acknowledged: dict[Any, Any] = {}
+    for number in itertools.count():
+        try:
+            acknowledged.update(fill(d, number, rng))
+        except StoreFullError as error:
+            assert "full" in str(error)
+            return acknowledged
+        assert number < 20_000, "this disk never fills"
+    raise AssertionError
+
+
+@pytest.mark.parametrize("durability", ["none", "fsync"])
+@pytest.mark.parametrize("fill", [put_one, put_many, overwrite])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.deep] if seed >= 3 else []) for seed in range(25)]
+)
+def test_disk_full(clusters: MakeCluster, disk: SmallDisk, fill: Fill, durability: str, seed: int) -> None:
+    rng = random.Random(seed)
+    cluster = clusters(disk.folder / "store", durability=durability)
+    d = opened(cluster)
+    disk.fill(but_bytes=rng.randrange(200 * KIB, 3 * MIB))  # so that it fails at ever other places of a commit
+    acknowledged = fill_up(d, fill, rng)
+    assert dict(d.items()) == acknowledged, f"seed {seed}"
+    check_consistent(cluster.store)
+    assert seen_elsewhere(cluster) == acknowledged
+    disk.relieve()
+    acknowledged.update(fill(d, -1, rng))
+    assert dict(d.items()) == acknowledged
+    assert seen_elsewhere(cluster) == acknowledged
+
+
+@pytest.mark.parametrize("durability", ["none", "fsync"])
+def test_atomic_operations_on_a_full_disk_decide_nothing(
+    clusters: MakeCluster, disk: SmallDisk, durability: str
+) -> None:
+    cluster = clusters(disk.folder / "store", durability=durability)
+    d = opened(cluster)
+    d.update({"n": 1, "x": "there"})
+    version = d.get_entry("x").version
+    operations: list[Callable[[], object]] = [
+        lambda: d.put("new", 1, skip_if_exists=True),
+        lambda: d.pop("x"),
+        lambda: d.incr("n"),
+        lambda: d.replace("x", 2, if_version=version),
+        lambda: d.setdefault("new", 1),
+        lambda: d.touch("x", 1_000),
+        lambda: d.lock("l", wait_s=0).acquire(),
+        lambda: d.delete_many(["x", "n"]),
+        lambda: Dict.objects.delete("d", cluster=cluster),
+        lambda: Dict.objects.create("e", cluster=cluster),
+        d.clear,
+    ]
+    disk.fill()
+    for operation in operations:
+        with pytest.raises(StoreFullError):
+            operation()
+        assert dict(d.items()) == {"n": 1, "x": "there"}
+    disk.relieve()
+    for operation in operations[:3]:
+        operation()
+    assert dict(d.items()) == {"n": 2, "new": 1}
+
+
+@pytest.mark.parametrize("room_bytes", range(0, 200 * KIB, 24 * KIB))
+def test_clear_on_a_disk_that_is_nearly_full(clusters: MakeCluster, disk: SmallDisk, room_bytes: int) -> None:
+    cluster = clusters(disk.folder / "store", background=False)
+    d = opened(cluster)
+    d.update({key: "x" * 500 for key in range(3_000)})
+    disk.fill(but_bytes=room_bytes)
+    try:
+        d.clear()
+    except StoreFullError:
+        assert len(d) == len(dict(d.items())) == 3_000
+    else:
+        assert len(d) == len(dict(d.items())) == 0
+    for _ in range(20):
+        try:
+            cluster.store.sweep()
+        except StoreFullError:
+            break
+    check_consistent(cluster.store)
+    disk.relieve()
+    d.clear()
+    while cluster.store.sweep():
+        pass
+    check_consistent(cluster.store)
+    d["works"] = "again"
+    assert seen_elsewhere(cluster) == {"works": "again"}
+
+
+def read_all_at_once(line: Line, cluster: Cluster, count: int) -> int:
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(cluster.store.reading())
+        return len(dict(opened(cluster).items()))
+
+
+def test_many_read_a_store_on_a_full_disk(clusters: MakeCluster, disk: SmallDisk) -> None:
+    """The table of readers is a sparse file: a slot in a page that the disk has no room for ends the process."""
+    cluster = clusters(disk.folder / "store")
+    opened(cluster).update({key: key for key in range(100)})
+    disk.fill()
+    with Child(read_all_at_once, cluster, 300) as child:
+        assert child.result() == 100
+
+
+def make_a_store(line: Line, cluster: Cluster) -> int:
+    return len(opened(cluster))
+
+
+@pytest.mark.parametrize("room_bytes", [0, 4 * KIB, 8 * KIB, 12 * KIB, 16 * KIB, 24 * KIB])
+def test_a_store_made_on_a_full_disk_is_made_or_is_not(
+    clusters: MakeCluster, disk: SmallDisk, room_bytes: int
+) -> None:
+    disk.fill(but_bytes=room_bytes)
+    cluster = clusters(disk.folder / "store")
+    with Child(make_a_store, cluster) as child:
+        try:
+            assert child.result() == 0
+        except (StoreFullError, UnavailableError) as error:
+            assert "full" in str(error) or "space" in str(error)
+    disk.relieve()
+    assert len(opened(cluster)) == 0
