@@ -7,8 +7,30 @@ from .client import info as types
 from .client.cluster import Cluster
 from .client.dict import Dict
 from .client.lock import Lock
-from .exception import *  # noqa: F403 - every error is public here as well
-from .exception import __all__ as _errors
+from .exception import (
+    AlreadyExistsError,
+    AsyncUsageWarning,
+    AuthError,
+    ClosedError,
+    ConflictError,
+    DeserializationError,
+    Error,
+    FormatError,
+    InvalidError,
+    LockLostError,
+    LockTimeoutError,
+    NoQuorumError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PartialFailureError,
+    ProtocolError,
+    RequestSizeError,
+    RequestTimeoutError,
+    StoreDamagedError,
+    StoreFullError,
+    UnavailableError,
+    ValueTooLargeError,
+)
 
 # `ringdict.types` is an alias: a file of that name at the root of the repository would stand in front of
 # the standard library's `types` for every program that is started there.
@@ -16,4 +38,33 @@ _sys.modules[__name__ + ".types"] = types
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Cluster", "Dict", "Lock", "__version__", "exception", "types", *_errors]  # noqa: PLE0604
+__all__ = [
+    "AlreadyExistsError",
+    "AsyncUsageWarning",
+    "AuthError",
+    "ClosedError",
+    "Cluster",
+    "ConflictError",
+    "DeserializationError",
+    "Dict",
+    "Error",
+    "FormatError",
+    "InvalidError",
+    "Lock",
+    "LockLostError",
+    "LockTimeoutError",
+    "NoQuorumError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PartialFailureError",
+    "ProtocolError",
+    "RequestSizeError",
+    "RequestTimeoutError",
+    "StoreDamagedError",
+    "StoreFullError",
+    "UnavailableError",
+    "ValueTooLargeError",
+    "__version__",
+    "exception",
+    "types",
+]

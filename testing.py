@@ -32,7 +32,10 @@ def isolated_home(folder: Path | None = None) -> Iterator[Path]:
         folder: where; None: a temporary folder, removed behind.
     """
     if folder is None:
-        with tempfile.TemporaryDirectory(prefix="ringdict-") as temporary, isolated_home(Path(temporary)) as home:
+        with (
+            tempfile.TemporaryDirectory(prefix="ringdict-") as temporary,
+            isolated_home(Path(temporary)) as home,
+        ):
             yield home
         return
     before = {name: os.environ.pop(name, None) for name in VARIABLES}
@@ -59,18 +62,18 @@ def isolated_dict(name: str = "test", **options: Any) -> Iterator[Dict[Any, Any]
 
 
 try:
-    import pytest as _pytest
+    import pytest
 except ImportError:  # fixtures are for those who have pytest
     pass
 else:
 
-    @_pytest.fixture
+    @pytest.fixture
     def ringdict_home(tmp_path: Path) -> Iterator[Path]:
         """`isolated_home` for one test."""
         with isolated_home(tmp_path / "ringdict") as home:
             yield home
 
-    @_pytest.fixture
+    @pytest.fixture
     def ringdict_dict() -> Iterator[Dict[Any, Any]]:
         """`isolated_dict` for one test."""
         with isolated_dict() as handle:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from . import plot, report
+from . import interrupt, plot, report
 from .circumstances import Circumstances
 from .place import scratch_folder
 from .scenario import Outcome, Scenario
@@ -20,8 +19,6 @@ from .server import place_with
 from .stage import FULL, QUICK, Effort, Stage
 
 __all__ = ["main"]
-
-INTERRUPTED = 128 + signal.SIGINT
 
 FOLDER = Path(__file__).parent.parent / ".bench"
 """Beside the code rather than in /tmp, which often is memory: there a sync costs nothing and says nothing."""
@@ -42,13 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.redraw:
         plot.draw(json.loads(options.redraw.read_text(encoding="utf-8")), options.plot or plot.DEFAULT_PATH)
         return 0
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt.raise_interrupts()
     try:
         outcomes = _measure(chosen, QUICK if options.quick else FULL, options)
     except KeyboardInterrupt:
         print("interrupted: what was started is stopped, what was written is removed", file=sys.stderr)
-        return INTERRUPTED
+        return interrupt.EXIT_CODE
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
@@ -78,13 +74,6 @@ def _measure(chosen: Sequence[Scenario], effort: Effort, options: argparse.Names
 
 def _is_chosen(scenario: Scenario, patterns: Sequence[str] | None) -> bool:
     return not patterns or any(fnmatchcase(scenario.name, pattern) for pattern in patterns)
-
-
-def _interrupt(*_: object) -> None:
-    """Ends the run by an exception, so that all is cleaned up; a second signal must not end the cleaning."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

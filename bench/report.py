@@ -129,7 +129,7 @@ def _calibration(sheet: Sheet) -> str:
 def _listed(scenario: Scenario) -> str:
     lines = [f"{scenario.name}: {scenario.title}"]
     for name, statement in scenario.statements().items():
-        first, *others = [line.strip() for line in statement.strip().splitlines()]
+        first, *others = textwrap.dedent(statement).strip().splitlines()
         lines += [f"  {name:<20}{first}", *(f"  {'':<20}{line}" for line in others)]
     empty = Sheet(scenario.contestants)
     demands = [target.judge(scenario.subject, scenario.unit, empty) for target in scenario.targets]

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from .interrupt import unheard
 from .place import Place
 
 __all__ = ["LOOPBACK", "memcached", "place_with", "redis_server", "running"]
@@ -82,8 +83,9 @@ def place_with(folder: Path, servers: AbstractSet[str]) -> Generator[Place]:
         if "memcached" in servers:
             place = replace(place, memcached=stack.enter_context(running(memcached, folder)))
         if "manager" in servers:
-            manager = stack.enter_context(multiprocessing.get_context("spawn").Manager())
-            place = replace(place, manager=manager.dict())
+            with unheard():
+                manager = multiprocessing.get_context("spawn").Manager()
+            place = replace(place, manager=stack.enter_context(manager).dict())
         yield place
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
+from .interrupt import unheard
 from .peer import MissingError
 from .place import Place
 from .runner import Runner
@@ -74,7 +75,8 @@ class Worker:
         ours, theirs = cast("tuple[Any, Any]", context.Pipe())
         self._connection: Connection = ours
         self._process = context.Process(target=_serve, args=(theirs, name, place), kwargs={"stored": stored})
-        self._process.start()
+        with unheard():
+            self._process.start()
         theirs.close()
 
     def ready(self) -> Self:
@@ -120,20 +122,20 @@ class Worker:
 
 def _serve(connection: Connection, name: str, place: Place, *, stored: bool) -> None:
     """The worker's life. It ends when the parent's end of the line does, however that came about."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     for setting in [setting for setting in os.environ if setting.startswith("RINGDICT_")]:
         del os.environ[setting]  # what the user has set for an application is not what is measured here
-    try:
-        runner = Runner(name, place, stored=stored)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this contestant's outcome
-        connection.send(_raised(error))
-        return
-    try:
-        connection.send(None)
-        while True:
-            connection.send(_outcome(runner, cast("Task", connection.recv())))
-    except (EOFError, OSError):
-        runner.close()
+    with suppress(EOFError, OSError):
+        try:
+            runner = Runner(name, place, stored=stored)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this contestant's outcome
+            connection.send(_raised(error))
+            return
+        try:
+            connection.send(None)
+            while True:
+                connection.send(_outcome(runner, cast("Task", connection.recv())))
+        finally:
+            runner.close()
 
 
 def _outcome(runner: Runner, task: Task) -> object:

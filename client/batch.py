@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..exception import Error, PartialFailureError
 from ..node.config import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
-from ..node.entry import DamagedEntryError
 from ..node.operation import DeleteMany, Operation, PutMany
 from .keys import decode_key, encode_key
 from .transport import Transport
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
+
     from .dict import Dict
 
 T = TypeVar("T")
 
 
-def pairs(source: Mapping[Any, Any] | Iterable[tuple[Any, Any]], more: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def pairs(
+    source: SupportsKeysAndGetItem[Any, Any] | Iterable[tuple[Any, Any]], more: Mapping[str, Any]
+) -> Iterator[tuple[Any, Any]]:
     """The pairs that `dict.update` would take from these arguments."""
-    keys: Callable[[], Iterable[Any]] | None = getattr(source, "keys", None)
     if isinstance(source, Mapping):
         yield from source.items()
-    elif keys is not None:
-        for key in keys():
-            yield key, source[key]  # type: ignore[index]  # whatever has `keys` has items, says dict
+    elif hasattr(source, "keys"):
+        mapping = cast("SupportsKeysAndGetItem[Any, Any]", source)
+        for key in mapping.keys():  # noqa: SIM118 - it need not be iterable itself
+            yield key, mapping[key]
     else:
-        for pair in source:
-            key, value = pair
+        for key, value in source:
             yield key, value
     yield from more.items()
 
 
-async def update(handle: Dict[Any, Any], io: Transport, source: Iterator[tuple[Any, Any]], ttl_ms: int) -> None:
+async def update(
+    handle: Dict[Any, Any], io: Transport, source: Iterator[tuple[Any, Any]], ttl_ms: int
+) -> None:
     """Store pairs; of equal keys the last. Everything is encoded, and so refused, before the first write."""
     encode = handle._encode
     rows = {encode_key(key): encode(value) for key, value in source}
@@ -46,15 +50,18 @@ async def get_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -
     asked = [(encode_key(key), key) for key in keys]
     found: dict[Any, Any] = {}
     for some in split(asked, lambda _: 1):
-        encoded = [pair[0] for pair in some]
-        try:
-            bodies = await handle._retry(io, lambda bound, encoded=encoded: bound.read_many(io, encoded))
-        except DamagedEntryError as damage:
-            handle._raise_damaged(decode_key(damage.args[0]))
+        with handle._naming_damage():
+            bodies = await _read_many(handle, io, [pair[0] for pair in some])
         found.update(
-            (key, handle._decode(body)) for (_, key), body in zip(some, bodies, strict=True) if body is not None
+            (key, handle._decode(body))
+            for (_, key), body in zip(some, bodies, strict=True)
+            if body is not None
         )
     return found
+
+
+async def _read_many(handle: Dict[Any, Any], io: Transport, keys: list[bytes]) -> list[bytes | None]:
+    return await handle._retry(io, lambda bound: bound.read_many(io, keys))
 
 
 async def delete_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -> int:

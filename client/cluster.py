@@ -14,9 +14,8 @@ from ..exception import ClosedError, InvalidError, UnavailableError
 from ..node.config import GATE_TIMEOUT_S, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
 from ..node.durability import Durability
 from ..node.store import Store
-from .method import method
 from .name import check_environment
-from .transport import Transport
+from .transport import current
 
 ENVIRONMENT_DEFAULT = "main"
 
@@ -63,8 +62,8 @@ class Stores:
                 tenant = self.tenants[address.folder] = Tenant(address, store)
             elif tenant.address != address:
                 raise InvalidError(
-                    f"this process has the store in {address.folder} open with {_settings(tenant.address)}; it "
-                    f"cannot be opened with {_settings(address)} as well"
+                    f"this process has the store in {address.folder} open with {_settings(tenant.address)}; "
+                    f"it cannot be opened with {_settings(address)} as well"
                 )
             tenant.users += 1
             return tenant.store
@@ -110,7 +109,9 @@ class Cluster:
         if not timeout_s > 0:
             raise InvalidError(f"timeout_s must be above 0, not {timeout_s!r}")
         if secret is not None or tls is not None:
-            raise InvalidError("secret and tls are for clusters of nodes, which this version cannot reach yet")
+            raise InvalidError(
+                "secret and tls are for clusters of nodes, which this version cannot reach yet"
+            )
         if isinstance(urls, (list, tuple)):
             if len(urls) != 1:
                 raise InvalidError("an embedded store has exactly one URL")
@@ -147,10 +148,8 @@ class Cluster:
                     self._store = STORES.rent(self._address)
         return self._store
 
-    @method
-    async def close(self, io: Transport) -> None:
-        """Close it; handles that use it raise `ClosedError` from then on."""
-        del io
+    def close(self) -> None:
+        """Close it; handles that use it raise `ClosedError` from then on. Waits for writes under way."""
         with self._lock:
             self.closed = True
             store, self._store = self._store, None
@@ -158,8 +157,8 @@ class Cluster:
             STORES.leave(self._address)
 
     async def aclose(self) -> None:
-        """`close`, for ``async with`` and ``contextlib.aclosing``."""
-        await self.close.aio()
+        """`close` on an event loop, which goes on meanwhile."""
+        await current().in_thread(self.close)
 
     def __enter__(self) -> Self:
         return self
@@ -230,7 +229,9 @@ def from_variables() -> Address:
 def address(folder: str, durability: str | None, value_bytes_max: str | None) -> Address:
     """An address, with what is None taken from the environment variables or the defaults."""
     durability = durability or os.environ.get("RINGDICT_DURABILITY") or Durability.FSYNC
-    value_bytes_max = value_bytes_max or os.environ.get("RINGDICT_VALUE_BYTES_MAX") or str(VALUE_BYTES_DEFAULT)
+    value_bytes_max = (
+        value_bytes_max or os.environ.get("RINGDICT_VALUE_BYTES_MAX") or str(VALUE_BYTES_DEFAULT)
+    )
     if not value_bytes_max.isascii() or not value_bytes_max.isdigit():
         raise InvalidError(f"value_bytes_max must be a number of bytes, not {value_bytes_max!r}")
     limit_bytes = int(value_bytes_max)

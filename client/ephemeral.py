@@ -14,6 +14,7 @@ from ..node.config import HEARTBEAT_INTERVAL_S
 from ..node.store import Store
 from ..node.transaction import DictGoneError, WriteTransaction
 from .cluster import Cluster, resolve
+from .embedded import EmbeddedDict
 from .handle import Target, new_record
 from .method import drive
 from .transport import BLOCKING, Transport, current
@@ -36,6 +37,7 @@ class Ephemeral:
         self._cluster = cluster
         self._ttl_ms = ttl_ms
         self._allow_pickle = allow_pickle
+        self._where: Cluster | None = None
         self._dict_id = b""
         self._heart: Heart | None = None
 
@@ -57,7 +59,7 @@ class Ephemeral:
         await io.finish(self._end(io))
 
     async def _begin(self, io: Transport) -> Dict[Any, Any]:
-        where = resolve(self._cluster)
+        where = self._where = resolve(self._cluster)
         store = where.store
         self._dict_id = dict_id = store.random(8)
         record = new_record(store, where.environment, None, self._ttl_ms)
@@ -68,17 +70,19 @@ class Ephemeral:
         )
         self._heart = Heart(store, dict_id)
         target = Target(dict_id=dict_id, cluster=self._cluster, allow_pickle=self._allow_pickle)
-        return self._make(target)
+        handle = self._make(target)
+        handle._adopt(EmbeddedDict(where, dict_id, record))
+        return handle
 
     async def _end(self, io: Transport) -> None:
-        if self._heart is not None:
-            self._heart.stop()
-        where = resolve(self._cluster)
+        assert self._where is not None
+        assert self._heart is not None
+        self._heart.stop()
         with suppress(DictGoneError):
             await io.run(
-                where.store,
+                self._where.store,
                 lambda transaction: catalogue.delete(transaction, self._dict_id),
-                where.timeout_s,
+                self._where.timeout_s,
             )
 
 

@@ -167,12 +167,21 @@ class Handle:
         except MismatchError as mismatch:
             current = mismatch.args[0]
             raise ConflictError(
-                f"key {key!r} in {self._title()} is {f'at version {current}' if current else 'absent'}", current
+                f"key {key!r} in {self._title()} is {f'at version {current}' if current else 'absent'}",
+                current,
             ) from None
         except NotANumberError:
             raise TypeError(f"the value of {key!r} in {self._title()} is not a number") from None
         except DamagedEntryError:
             self._raise_damaged(key)
+
+    def _encode(self, value: object) -> bytes:
+        assert self._codec is not None
+        return self._codec.encode(value)
+
+    def _decode(self, body: bytes) -> object:
+        assert self._codec is not None
+        return self._codec.decode(body)
 
     # -- words -------------------------------------------------------------------------------------
 
@@ -186,8 +195,8 @@ class Handle:
 
     def _raise_damaged(self, key: object) -> NoReturn:
         raise StoreDamagedError(
-            f"the value of {key!r} in {self._title()} is damaged: its bytes on disk are not what was written. "
-            "Write it anew, or delete the key",
+            f"the value of {key!r} in {self._title()} is damaged: its bytes on disk are not what was "
+            "written. Write it anew, or delete the key",
             key,
         ) from None
 

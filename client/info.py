@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NewType, TypeVar
 
-__all__ = ["DictInfo", "Entry", "Version"]
+__all__ = ["DictInfo", "Entry", "Prefix", "Version"]
 
 V_co = TypeVar("V_co", covariant=True)
 
@@ -14,6 +14,9 @@ Version = NewType("Version", int)
 """A 64-bit integer that grows with every write of a key: 48 bits of milliseconds since 1970, 16 of a
 counter. Compare it, store it, hand it to ``if_version``; of an entry that an atomic operation made,
 it is a fencing token."""
+
+Prefix = str | bytes | tuple[object, ...]
+"""What keys can begin with: a str, bytes, or the first items of a tuple."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,7 +280,7 @@ def _plain_datetime(key: datetime) -> datetime:
 
 
 def _append_escaped(out: bytearray, raw: bytes) -> None:
-    out += raw.replace(b"\x00", ESCAPED_NUL)
+    out += bytes.replace(raw, b"\x00", ESCAPED_NUL)
     out.append(END)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..exception import Error, InvalidError, LockLostError, LockTimeoutError
 from ..node import layout
 from ..node.config import LOCK_POLL_S_MAX, LOCK_POLL_S_MIN
-from ..node.operation import Abandon, Acquire, Extend, Grant, Release
+from ..node.grant import Abandon, Acquire, Extend, Grant, Release
 from .embedded import EmbeddedDict
 from .handle import operation_ids
 from .keys import encode_key
@@ -54,10 +54,10 @@ class Lock:
 
         Raises:
             LockTimeoutError: it was not free within `wait_s`; the caller does not hold it.
-            LockLostError: this object holds it already.
+            InvalidError: this object holds it already.
         """
         if self._token is not None:
-            raise LockLostError(f"{self!r} was acquired before and not released; a lock is not re-entrant")
+            raise InvalidError(f"{self!r} was acquired before and not released; a lock is not re-entrant")
         deadline_s = None if self._wait_s is None else time.monotonic() + self._wait_s
         pause_s = LOCK_POLL_S_MIN
         while True:
@@ -83,7 +83,9 @@ class Lock:
             raise LockLostError(f"{self!r} is not held by this object")
         operation = Release(self._encoded, token, operation_ids.next())
         if not await io.finish(self._handle._write(io, operation)):
-            raise LockLostError(f"{self!r} was lost before it was released: its ttl had passed, or the Dict was cleared")
+            raise LockLostError(
+                f"{self!r} was lost before it was released: its ttl had passed, or the Dict was cleared"
+            )
 
     @method
     async def extend(self, io: Transport, ttl: TtlOrUnset = UNSET) -> None:

@@ -42,7 +42,8 @@ class method(Generic[P, R]):  # noqa: N801 - reads like `property`
 
     def __init__(self, plan: Plan[P, R]) -> None:
         self._plan = plan
-        update_wrapper(self, plan)
+        self.__doc__ = plan.__doc__
+        self.__wrapped__ = plan
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -71,12 +72,13 @@ def bind(plan: Plan[P, R], instance: object, name: str) -> Bound[P, R]:
     async def aio(*args: P.args, **kwargs: P.kwargs) -> R:
         return await plan(instance, current(), *args, **kwargs)
 
-    for form in (call, aio):
+    forms: tuple[Any, Any] = (call, aio)
+    for form in forms:
         update_wrapper(form, plan)
         form.__name__ = name
         # What `inspect.signature` follows: each bound method drops a parameter, `self` and the transport.
-        form.__wrapped__ = MethodType(MethodType(plan, instance), BLOCKING)  # type: ignore[attr-defined]
-    call.aio = aio  # type: ignore[attr-defined]  # a function takes attributes; `Bound` says which
+        form.__wrapped__ = MethodType(MethodType(plan, instance), BLOCKING)
+    forms[0].aio = aio
     return cast("Bound[P, R]", call)
 
 

@@ -23,6 +23,7 @@ def check_environment(name: str) -> str:
 def _check(what: str, name: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidError(
-            f"Invalid {what} name: {name!r}. Names have 1 to {DICT_NAME_CHARS_MAX} letters, digits, '-', '_' or '.'"
+            f"Invalid {what} name: {name!r}. Names have 1 to {DICT_NAME_CHARS_MAX} letters, digits, "
+            "'-', '_' or '.'"
         )
     return name

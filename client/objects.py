@@ -28,7 +28,7 @@ class DictObjects:
         self._make = make
 
     @method
-    async def create(  # noqa: PLR0913 - each is the user's to choose
+    async def create(
         self,
         io: Transport,
         name: str,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, ItemsView, KeysView, ValuesView
 from typing import Protocol, TypeVar, overload
 
+from .info import Prefix
 from .ttl import UNSET, Unset
 
-K = TypeVar("K")
-V = TypeVar("V")
+K_co = TypeVar("K_co", covariant=True)
 D = TypeVar("D")
 K_contra = TypeVar("K_contra", contravariant=True)
 
@@ -46,24 +46,22 @@ class Remove(Protocol[K_contra, V_co]):
     ) -> Awaitable[V_co | D]: ...
 
 
-class Keys(Protocol[K]):
+class Keys(Protocol[K_co]):
     """`keys(prefix=None)`."""
 
-    def __call__(self, prefix: object = None) -> KeysView[K]: ...
-    def aio(self, prefix: object = None) -> AsyncIterator[K]: ...
+    def __call__(self, prefix: Prefix | None = None) -> KeysView[K_co]: ...
+    def aio(self, prefix: Prefix | None = None) -> AsyncIterator[K_co]: ...
 
 
-class Values(Protocol[V]):
+class Values(Protocol[V_co]):
     """`values(prefix=None)`."""
 
-    def __call__(self, prefix: object = None) -> ValuesView[V]: ...
-    def aio(self, prefix: object = None) -> AsyncIterator[V]: ...
+    def __call__(self, prefix: Prefix | None = None) -> ValuesView[V_co]: ...
+    def aio(self, prefix: Prefix | None = None) -> AsyncIterator[V_co]: ...
 
 
-class Items(Protocol[K, V]):
+class Items(Protocol[K_co, V_co]):
     """`items(prefix=None)`."""
 
-    def __call__(self, prefix: object = None) -> ItemsView[K, V]: ...
-    def aio(self, prefix: object = None) -> AsyncIterator[tuple[K, V]]: ...
-
-
+    def __call__(self, prefix: Prefix | None = None) -> ItemsView[K_co, V_co]: ...
+    def aio(self, prefix: Prefix | None = None) -> AsyncIterator[tuple[K_co, V_co]]: ...

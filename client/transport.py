@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..node.config import GATE_TIMEOUT_S, LOOP_TURN_S_MAX
@@ -35,9 +36,7 @@ class Transport(Protocol):
         """Carry out a job of the store."""
         ...
 
-    async def write(
-        self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S
-    ) -> R:
+    async def write(self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         """Carry out an operation on a Dict."""
         ...
 
@@ -53,6 +52,10 @@ class Transport(Protocol):
         """Await something to its end, even if the task is cancelled meanwhile."""
         ...
 
+    async def in_thread(self, call: Callable[[], R]) -> R:
+        """Call something that may take its time, where it holds up nobody."""
+        ...
+
 
 class BlockingTransport:
     """Waits by blocking the thread; its coroutines never suspend."""
@@ -62,19 +65,20 @@ class BlockingTransport:
     async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         return store.run(job, timeout_s)
 
-    async def write(
-        self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S
-    ) -> R:
+    async def write(self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         return table.store.write(table, operation, timeout_s)
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs it
 
     async def breathe(self) -> None:
         return
 
     async def finish(self, call: Coroutine[Any, Any, R]) -> R:
         return await call
+
+    async def in_thread(self, call: Callable[[], R]) -> R:
+        return call()
 
 
 class LoopTransport:
@@ -88,9 +92,7 @@ class LoopTransport:
     async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         return await self.outcome(lambda done: store.submit_job(job, done, timeout_s))
 
-    async def write(
-        self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S
-    ) -> R:
+    async def write(self, table: Table, operation: Operation[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         store = table.store
         job = store.job(table, operation)
         return await self.outcome(lambda done: store.submit_job(job, done, timeout_s))
@@ -105,6 +107,9 @@ class LoopTransport:
         raise NotImplementedError
 
     async def finish(self, call: Coroutine[Any, Any, R]) -> R:
+        raise NotImplementedError
+
+    async def in_thread(self, call: Callable[[], R]) -> R:
         raise NotImplementedError
 
     async def outcome(self, start: Start[R]) -> R:
@@ -123,19 +128,23 @@ class AsyncioTransport(LoopTransport):
         await sys.modules["asyncio"].sleep(seconds)
 
     async def finish(self, call: Coroutine[Any, Any, R]) -> R:
-        asyncio = sys.modules["asyncio"]
-        task: asyncio.Task[R] = asyncio.ensure_future(call)
+        loops = sys.modules["asyncio"]
+        task: asyncio.Task[R] = loops.ensure_future(call)
         cancelled: BaseException | None = None
         while not task.done():
             try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError as error:
+                await loops.shield(task)
+            except loops.CancelledError as error:
                 cancelled = error
             except BaseException:  # noqa: BLE001, S110 - the task's own; its result says so below
                 pass
         if cancelled is not None:
             raise cancelled
         return task.result()
+
+    async def in_thread(self, call: Callable[[], R]) -> R:
+        result: R = await sys.modules["asyncio"].to_thread(call)
+        return result
 
     async def outcome(self, start: Start[R]) -> R:
         loop: asyncio.AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
@@ -166,12 +175,17 @@ class TrioTransport(LoopTransport):
         await sys.modules["trio"].sleep(seconds)
 
     async def finish(self, call: Coroutine[Any, Any, R]) -> R:
-        with sys.modules["trio"].CancelScope(shield=True):
+        scope: AbstractContextManager[object, None] = sys.modules["trio"].CancelScope(shield=True)
+        with scope:
             return await call
 
     async def breathe(self) -> None:
         await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
         await super().breathe()
+
+    async def in_thread(self, call: Callable[[], R]) -> R:
+        result: R = await sys.modules["trio"].to_thread.run_sync(call)
+        return result
 
     async def outcome(self, start: Start[R]) -> R:
         trio = sys.modules["trio"]

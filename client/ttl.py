@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final, Literal
 
@@ -11,7 +11,7 @@ from ..exception import InvalidError
 from ..node.config import TTL_S_MAX
 from ..node.operation import NEVER
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unset(Enum):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ..node.table import Page
 from .embedded import EmbeddedDict
+from .info import Prefix
 from .keys import decode_key, encode_key, encode_prefix
 from .method import drive, watch_for_loops
 from .transport import BLOCKING, current
@@ -43,7 +44,7 @@ class Stream(Generic[T]):
 
     name: ClassVar[str]
 
-    def __init__(self, handle: Dict[Any, Any], prefix: object, pick: Pick[T]) -> None:
+    def __init__(self, handle: Dict[Any, Any], prefix: Prefix | None, pick: Pick[T]) -> None:
         self.handle = handle
         self.prefix = b"" if prefix is None else encode_prefix(prefix)
         self.pick = pick
@@ -96,7 +97,7 @@ class DictKeysView(Stream[Any], KeysView[Any]):
 
     name = "keys"
 
-    def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
+    def __init__(self, handle: Dict[Any, Any], prefix: Prefix | None = None) -> None:
         KeysView.__init__(self, handle)
         Stream.__init__(self, handle, prefix, pick_key)
 
@@ -109,7 +110,7 @@ class DictValuesView(Stream[Any], ValuesView[Any]):
 
     name = "values"
 
-    def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
+    def __init__(self, handle: Dict[Any, Any], prefix: Prefix | None = None) -> None:
         ValuesView.__init__(self, handle)
         Stream.__init__(self, handle, prefix, pick_value)
 
@@ -122,7 +123,7 @@ class DictItemsView(Stream[Any], ItemsView[Any, Any]):
 
     name = "items"
 
-    def __init__(self, handle: Dict[Any, Any], prefix: object = None) -> None:
+    def __init__(self, handle: Dict[Any, Any], prefix: Prefix | None = None) -> None:
         ItemsView.__init__(self, handle)
         Stream.__init__(self, handle, prefix, pick_item)
 
@@ -142,7 +143,7 @@ def matches(key: object, prefix: bytes) -> bool:
 class viewing:  # noqa: N801 - reads like `property`
     """Makes a method that returns a view, and whose ``aio`` returns an async iterator."""
 
-    def __init__(self, view: Callable[[Dict[Any, Any], object], Stream[Any]], doc: str) -> None:
+    def __init__(self, view: Callable[[Dict[Any, Any], Prefix | None], Stream[Any]], doc: str) -> None:
         self._view = view
         self.__doc__ = doc
 
@@ -154,10 +155,10 @@ class viewing:  # noqa: N801 - reads like `property`
             return self
         view = self._view
 
-        def call(prefix: object = None) -> Stream[Any]:
+        def call(prefix: Prefix | None = None) -> Stream[Any]:
             return view(instance, prefix)
 
-        def aio(prefix: object = None) -> AsyncStream[Any]:
+        def aio(prefix: Prefix | None = None) -> AsyncStream[Any]:
             return AsyncStream(view(instance, prefix))
 
         call.__name__ = call.__qualname__ = self._name

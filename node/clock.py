@@ -99,6 +99,6 @@ class HybridClock:
                 self._lead_ms = lead_ms
 
     def stamp(self, now_ms: int) -> int:
-        """A stamp at `now_ms` or later, above all that was handed out or observed. For one thread at a time."""
+        """A stamp at `now_ms` or later, above all handed out or observed. For one thread at a time."""
         self.last = stamp = max(now_ms << COUNTER_BITS, self.last + 1)
         return stamp

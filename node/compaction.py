@@ -13,7 +13,8 @@ import lmdb
 
 from ..exception import StoreFullError, UnavailableError
 from .config import COMPACTION_POLL_S
-from .environment import DATA, FILE_MODE, LMDB_MAJOR
+from .datafile import DATA, FILE_MODE
+from .environment import LMDB_MAJOR
 from .folder import ENTRIES, Tenancy, prepare
 
 COPY = "compact.tmp"
@@ -69,7 +70,11 @@ def _rewrite(data: Path, work: Path, progress: Progress | None) -> Compaction:
 
 def _copy(data: Path, work: Path, progress: Progress | None) -> None:
     environment = lmdb.Environment(
-        str(data.parent), map_size=data.stat().st_size, mode=FILE_MODE, lib_version=LMDB_MAJOR, max_spare_txns=0
+        str(data.parent),
+        map_size=data.stat().st_size,
+        mode=FILE_MODE,
+        lib_version=LMDB_MAJOR,
+        max_spare_txns=0,
     )
     try:
         with _watching(work / DATA, data.stat().st_size, progress):

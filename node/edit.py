@@ -99,7 +99,7 @@ class Edit:
             raise DamagedEntryError(located.key)
         return found, found.entry
 
-    def write(  # noqa: PLR0913 - an entry has this many parts
+    def write(
         self,
         located: Located,
         body: bytes,
@@ -116,9 +116,7 @@ class Edit:
         """
         version = self.transaction.stamp(self.state)
         long_key = located.key if layout.is_long(located.key) else b""
-        entry = Stored(
-            flags, version, self.transaction.node, 0, expires_ms, operation_id, long_key, body
-        )
+        entry = Stored(flags, version, self.transaction.node, 0, expires_ms, operation_id, long_key, body)
         if not uncounted:
             self._uncount(located, found)
             self._count(located, len(located.key) + len(body), version, expires_ms)
@@ -178,7 +176,9 @@ class Edit:
                 items.append((place, encode(entry, key_hash)))
             else:
                 behind = header + body
-                items.append((place, (checksum(behind, key_hash) & CHECKSUM_MASK).to_bytes(4, "big") + behind))
+                items.append(
+                    (place, (checksum(behind, key_hash) & CHECKSUM_MASK).to_bytes(4, "big") + behind)
+                )
         cursor.putmulti(items)
         self.state.entries += len(rows)
         self.state.bytes += size_bytes
@@ -218,7 +218,9 @@ class Edit:
         if version <= self.state.cleared_at:
             return
         self.state.entries -= 1
-        self.state.bytes -= (key_bytes or len(place) - layout.PREFIX_BYTES) + len(raw) - HEADER_BYTES - key_bytes
+        self.state.bytes -= (
+            (key_bytes or len(place) - layout.PREFIX_BYTES) + len(raw) - HEADER_BYTES - key_bytes
+        )
         if expires_ms:
             key = whole_key(raw) if key_bytes else place[layout.PREFIX_BYTES :]
             self._unindex(self.table.locate(key), expires_ms)
@@ -246,9 +248,7 @@ class Edit:
         self.transaction.raw.put(key, version.to_bytes(8, "big") + place[layout.DICT_ID_BYTES :])
 
     def _unindex(self, located: Located, expires_ms: int) -> None:
-        self.unindex(
-            layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash)
-        )
+        self.unindex(layout.EXPIRY_KEY.pack(layout.EXPIRY, self.table.dict_id, expires_ms, located.key_hash))
 
     def unindex(self, index_key: bytes) -> None:
         """Remove a record of the expiry index."""

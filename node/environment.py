@@ -10,8 +10,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import errno
-import mmap
 import os
 import time
 import warnings
@@ -30,15 +28,14 @@ from ..exception import (
     StoreFullError,
     UnavailableError,
 )
+from . import datafile
 from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, MAP_BYTES_MIN, READERS_MAX
+from .datafile import FILE_MODE
 from .folder import DAMAGED, ELSEWHERE
 
 LMDB_MAJOR = 0
 """The stable 0.9 engine and file format, whatever else the binding brings along."""
-FILE_MODE = 0o666
 PAUSE_POLL_S = 0.000_05
-DATA = "data.mdb"
-LOCK = "lock.mdb"
 LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
 """LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
 
@@ -109,20 +106,7 @@ class Environment:
     def reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         """A read transaction. Keep it short: a fork and a growing map wait for its end."""
         active = self._active
-        while True:
-            active.append(None)
-            try:
-                if self._paused:
-                    self._await_resumption(active)
-                transaction = self._begin()
-            except lmdb.Error as error:
-                active.pop()
-                self._recover(error)
-            except BaseException:
-                active.pop()
-                raise
-            else:
-                break
+        transaction = self._begin_read(active)
         try:
             yield transaction
         except lmdb.Error as error:
@@ -130,6 +114,21 @@ class Environment:
         finally:
             transaction.abort()
             active.pop()
+
+    def _begin_read(self, active: list[None]) -> lmdb.Transaction[bytes]:
+        """A read transaction, noted down in `active`."""
+        while True:
+            active.append(None)
+            try:
+                if self._paused:
+                    self._await_resumption(active)
+                return self._begin()
+            except lmdb.Error as error:
+                active.pop()
+                self._recover(error)
+            except BaseException:
+                active.pop()
+                raise
 
     def _await_resumption(self, active: list[None]) -> None:
         while self._paused:
@@ -175,8 +174,8 @@ class Environment:
                 environment.set_mapsize(size_bytes * 2)
             except (lmdb.Error, MemoryError, OverflowError) as error:
                 raise StoreFullError(
-                    f"the store in {self.path.parent} fills its map of {size_bytes} bytes and the system gives "
-                    "no more address space (see `ulimit -v`)"
+                    f"the store in {self.path.parent} fills its map of {size_bytes} bytes and the system "
+                    "gives no more address space (see `ulimit -v`)"
                 ) from error
 
     def adopt_growth(self) -> None:
@@ -190,9 +189,8 @@ class Environment:
         return int(self.open().reader_check())
 
     def used_bytes(self) -> int:
-        """The size of the part of the file that was ever used."""
-        environment = self.open()
-        return (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        """The size of the pages that were ever taken."""
+        return pages_bytes(self.open())
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -209,9 +207,10 @@ class Environment:
                 if self._inherited is not None:
                     self._inherited.close()
                     self._inherited = None
-                self._reserve_lock_file()
+                if not datafile.reserve_lock_file(self.path, LOCK_FILE_BYTES):
+                    raise self._full()
                 self._lmdb = self._open_smaller_and_smaller()
-                self._lengthen(self._lmdb)
+                datafile.lengthen(self.path, pages_bytes(self._lmdb))
                 self._begin = self._lmdb.begin
             return self._lmdb
 
@@ -238,46 +237,6 @@ class Environment:
                 size_bytes //= 2
             except lmdb.Error as error:
                 raise self.translated(error) from error
-
-    @property
-    def half_made(self) -> bool:
-        """Whether the file is missing, or shorter than its two meta pages: nobody ever committed to it."""
-        data = self.path / DATA
-        return not data.exists() or data.stat().st_size < 2 * mmap.PAGESIZE
-
-    def _reserve_lock_file(self) -> None:
-        """Give the lock file the disk blocks that its size says it has.
-
-        LMDB writes to it through memory: on a full disk, touching a block that is not there kills the
-        process. It must happen while the file is closed, since closing it drops LMDB's locks on it.
-        """
-        if not hasattr(os, "posix_fallocate"):
-            return
-        lock = self.path / LOCK
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            status = os.fstat(descriptor)
-            if status.st_size < LOCK_FILE_BYTES or status.st_blocks * 512 < status.st_size:
-                os.posix_fallocate(descriptor, 0, LOCK_FILE_BYTES)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise self._full() from error
-        finally:
-            os.close(descriptor)
-
-    def _lengthen(self, environment: lmdb.Environment) -> None:
-        """Make the file as long as LMDB's count of its pages says.
-
-        A page that was taken and given back within one transaction was never written, so a whole file may
-        be short. But so may one that was cut off, and touching a page behind its end kills the process,
-        where an empty page is found out and reported. This call never shortens the file, whatever another
-        process appends meanwhile.
-        """
-        needed_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        data = self.path / DATA
-        if data.stat().st_size < needed_bytes and hasattr(os, "posix_fallocate"):
-            with suppress(OSError), data.open("r+b") as file:  # on a full disk the risk stays
-                os.posix_fallocate(file.fileno(), 0, needed_bytes)
 
     def _reopen(self) -> None:
         with self._pausing():
@@ -355,7 +314,9 @@ class Environment:
         if isinstance(error, DAMAGE):
             return self._damage(str(error))
         if isinstance(error, lmdb.ReadersFullError):
-            return UnavailableError(f"over {READERS_MAX} reads of the store in {folder} are under way at once")
+            return UnavailableError(
+                f"over {READERS_MAX} reads of the store in {folder} are under way at once"
+            )
         if isinstance(error, lmdb.LockError):
             return UnavailableError(
                 f"another process with this one's pid ({os.getpid()}) has the store in {folder} open: two "
@@ -404,10 +365,14 @@ class Environment:
         room = os.statvfs(folder)
         if room.f_bavail * room.f_frsize < FULL_BYTES:
             return self._full()
-        return UnavailableError(f"the disk refused a commit to the store in {folder} ({error}). Nothing was written")
+        return UnavailableError(
+            f"the disk refused a commit to the store in {folder} ({error}). Nothing was written"
+        )
 
     def _full(self) -> StoreFullError:
-        return StoreFullError(f"the disk that holds the store in {self.path.parent} is full. Nothing was written")
+        return StoreFullError(
+            f"the disk that holds the store in {self.path.parent} is full. Nothing was written"
+        )
 
     def _damage(self, what: str) -> StoreDamagedError:
         self.damaged = True
@@ -417,3 +382,8 @@ class Environment:
             f"the store in {self.path.parent} is damaged ({what}). Save what can be read with "
             "`ringdict dict items`, then remove the folder"
         )
+
+
+def pages_bytes(environment: lmdb.Environment) -> int:
+    """The size of the pages that were ever taken, written or not."""
+    return (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]

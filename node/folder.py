@@ -18,8 +18,10 @@ DAMAGED = "damaged"
 
 MOUNTS = Path("/proc/self/mountinfo")
 NETWORK_FILE_SYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs3 nfs4 "
-    "ocfs2 orangefs smb2 smb3 smbfs".split()
+    """
+    9p afs beegfs ceph cifs fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs3 nfs4
+    ocfs2 orangefs smb2 smb3 smbfs
+    """.split()  # noqa: SIM905 - a list of words, readable as such
 )
 """Where a memory map of one host does not see what another writes, or locks do not reach other hosts."""
 
@@ -37,7 +39,9 @@ def prepare(folder: Path, mounts: Path = MOUNTS) -> None:
     except FileExistsError:
         raise UnavailableError(f"{folder} is not a folder. {ELSEWHERE}") from None
     except OSError as error:
-        raise UnavailableError(f"cannot make the store's folder {folder}: {error.strerror}. {ELSEWHERE}") from error
+        raise UnavailableError(
+            f"cannot make the store's folder {folder}: {error.strerror}. {ELSEWHERE}"
+        ) from error
     kind = file_system(folder, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise UnavailableError(

@@ -18,14 +18,14 @@ from typing import TypeVar
 
 import lmdb
 
-from ..exception import ClosedError, FormatError, StoreDamagedError, UnavailableError
+from ..exception import ClosedError, Error, FormatError, StoreDamagedError, UnavailableError
+from . import datafile, layout
 from . import folder as folders
-from . import layout
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
 from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
 from .durability import Durability
 from .edit import Edit
-from .environment import DATA, Environment, MapFullError
+from .environment import Environment, MapFullError
 from .gate import WriterGate
 from .operation import Operation
 from .sweeper import NOW, Sweeper
@@ -236,35 +236,40 @@ class Store:
                 return
             if self._closed:
                 raise ClosedError(f"the store in {self.folder} was closed")
-            folders.prepare(self.folder)
             try:
-                self._tenancy = self._tenancy or folders.Tenancy(self.folder)
-                self._gate = self._gate or WriterGate(self.folder)
+                self._open()
+            except Error:
+                raise
             except OSError as error:
                 raise UnavailableError(
-                    f"cannot open the store in {self.folder}: {error.strerror}. {folders.ELSEWHERE}"
+                    f"cannot open the store in {self.folder}: {error}. {folders.ELSEWHERE}"
                 ) from error
-            self._tenancy.share()
-            self.environment.damaged = (self.folder / folders.DAMAGED).exists()
-            self._open_environment(self._gate)
-            self._read_meta()
-            self.environment.clear_stale_readers()
             self._opened = True
         if self._sweeper.due_in_s() == NOW:
             self.wake_sweeper()
+
+    def _open(self) -> None:
+        folders.prepare(self.folder)
+        self._tenancy = self._tenancy or folders.Tenancy(self.folder)
+        self._tenancy.share()
+        self._gate = self._gate or WriterGate(self.folder)
+        self.environment.damaged = (self.folder / folders.DAMAGED).exists()
+        self._open_environment(self._gate)
+        self._read_meta()
+        self.environment.clear_stale_readers()
 
     def _open_environment(self, gate: WriterGate) -> None:
         """Open the environment; where it has to be made, one process at a time.
 
         What a process left behind that met a full disk before its first commit is thrown away.
         """
-        if not self.environment.half_made:
+        if not datafile.half_made(self.environment.path):
             self.environment.open()
             return
         try:
             gate.enter(GATE_TIMEOUT_S)
-            if self.environment.half_made:
-                (self.environment.path / DATA).unlink(missing_ok=True)
+            if datafile.half_made(self.environment.path):
+                (self.environment.path / datafile.DATA).unlink(missing_ok=True)
             self.environment.open()
         finally:
             gate.leave()
@@ -277,12 +282,14 @@ class Store:
         version = int.from_bytes(meta[:2], "big")
         if version > FORMAT:
             raise FormatError(
-                f"the store in {self.folder} was written by a newer ringdict (format {version}; this one reads "
-                f"up to {FORMAT}). Upgrade ringdict"
+                f"the store in {self.folder} was written by a newer ringdict (format {version}; this one "
+                f"reads up to {FORMAT}). Upgrade ringdict"
             )
         _, partitions, node_id, _ = META.unpack(meta)
         if partitions != layout.PARTITIONS:
-            raise FormatError(f"the store in {self.folder} has {partitions} partitions, not {layout.PARTITIONS}")
+            raise FormatError(
+                f"the store in {self.folder} has {partitions} partitions, not {layout.PARTITIONS}"
+            )
         self._node = int.from_bytes(node_id[:8], "big")
 
     def _found(self) -> bytes:

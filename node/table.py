@@ -176,7 +176,7 @@ class Table:
     # -- inside ----------------------------------------------------------------------------------
 
     def _rows(
-        self, transaction: lmdb.Transaction, start: bytes | None, head: bytes
+        self, transaction: lmdb.Transaction[bytes], start: bytes | None, head: bytes
     ) -> tuple[list[Row], bytes | None]:
         """Rows from `start` on whose keys start with `head`, and where to go on (None: nowhere).
 
@@ -193,7 +193,11 @@ class Table:
             for place, raw in cursor.iternext():
                 if not place.startswith(self.dict_id):
                     return rows, None
-                if not place.startswith(head, layout.PREFIX_BYTES) if head else place[layout.PREFIX_BYTES] < 2:
+                if (
+                    not place.startswith(head, layout.PREFIX_BYTES)
+                    if head
+                    else place[layout.PREFIX_BYTES] < 2
+                ):
                     break
                 rows.append((place, raw))
                 size_bytes += len(raw)
@@ -216,7 +220,7 @@ class Table:
                 return None
         return self.dict_id + layout.PARTITION_NAMES[partition] + lowest
 
-    def _state(self, transaction: lmdb.Transaction) -> bytes:
+    def _state(self, transaction: lmdb.Transaction[bytes]) -> bytes:
         state: bytes | None = transaction.get(self._state_key)
         if state is None:
             raise DictGoneError
@@ -260,7 +264,9 @@ def whole_key(raw: bytes) -> bytes:
     return raw[HEADER_BYTES : HEADER_BYTES + key_bytes]
 
 
-def overdue(transaction: lmdb.Transaction, dict_id: bytes, now_ms: int, cleared_at: int) -> Iterator[Row]:
+def overdue(
+    transaction: lmdb.Transaction[bytes], dict_id: bytes, now_ms: int, cleared_at: int
+) -> Iterator[Row]:
     """The expiry index of a Dict up to now, counted entries only: (index key, place of the entry)."""
     prefix = layout.EXPIRY + dict_id
     cursor = transaction.cursor()

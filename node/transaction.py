@@ -58,7 +58,7 @@ class WriteTransaction:
 
     __slots__ = ("_clock", "_states", "host", "node", "now_ms", "raw", "sweepable", "writes")
 
-    def __init__(self, raw: lmdb.Transaction, clock: HybridClock, host: Clock, node: int) -> None:
+    def __init__(self, raw: lmdb.Transaction[bytes], clock: HybridClock, host: Clock, node: int) -> None:
         self.raw = raw
         self.node = node
         #: The clocks of this host, for what must not depend on the wall clock.

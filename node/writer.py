@@ -112,7 +112,9 @@ class Writer:
 
         take_back = self.submit(job, done, timeout_s)
         if not finished.wait(timeout_s) and take_back():
-            raise UnavailableError(f"no turn to write within {timeout_s:.1f} s. Nothing was written; try again")
+            raise UnavailableError(
+                f"no turn to write within {timeout_s:.1f} s. Nothing was written; try again"
+            )
         finished.wait()
         return outcomes[0].get()
 

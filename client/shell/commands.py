@@ -6,7 +6,6 @@ ringdict pass through: the command line (cli.py) makes a line and an exit code o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +18,6 @@ from .arguments import Arguments, Prefix
 from .exit_code import ExitCode, exit_code_of
 from .notation import Notation, pretty, shown
 from .terminal import Terminal, one_line, size
-from .typed_json import dumps, to_json
 
 PAGE_KEYS: Final = 100
 """Keys whose values are asked for at once: few enough that `items | head` ends soon."""
@@ -45,7 +43,7 @@ def list_dicts(args: Arguments, terminal: Terminal) -> ExitCode:
     """The Dicts of the environment, newest first."""
     infos = list(_infos(args))
     if args.json:
-        terminal.write(json.dumps([_info_json(info) for info in infos]))
+        _write_json([_info_json(info) for info in infos], terminal)
     elif not infos:
         terminal.note("no Dicts here; `ringdict dict create NAME` makes one")
     else:
@@ -104,7 +102,7 @@ def compact(args: Arguments, terminal: Terminal) -> ExitCode:
     with terminal.progress("copying", size) as progress:
         result = compact_folder(address.folder, progress=progress.update)
     if args.json:
-        terminal.write(json.dumps({"before_bytes": result.before_bytes, "after_bytes": result.after_bytes}))
+        _write_json(result._asdict(), terminal)
     else:
         terminal.write(f"{size(result.before_bytes)} -> {size(result.after_bytes)}")
     return ExitCode.OK
@@ -218,8 +216,8 @@ def _rows_one_by_one(dictionary: AnyDict, page: list[Hashable]) -> Iterator[_Row
 
 def _write_row(row: _Row, args: Arguments, terminal: Terminal) -> None:
     if args.json:
-        known = {"value": to_json(row.value)} if row.problem is None else {"error": str(row.problem)}
-        terminal.write(json.dumps({"key": to_json(row.key), **known}))
+        known = {"value": row.value} if row.problem is None else {"error": str(row.problem)}
+        _write_json({"key": row.key, **known}, terminal)
     elif row.problem is not None:
         terminal.write_cells(shown(row.key, as_repr=args.repr), f"(cannot be read: {row.problem})")
     else:
@@ -261,13 +259,19 @@ def _argument_value(args: Arguments, terminal: Terminal) -> object:
 
 def _write_value(value: object, args: Arguments, terminal: Terminal) -> None:
     if args.json:
-        terminal.write(dumps(value))
+        _write_json(value, terminal)
     elif args.raw:
         terminal.write_bytes(_raw(value))
     elif args.repr:
         terminal.write(shown(value, as_repr=True))
     else:
         terminal.write(pretty(value, terminal.columns) if terminal.shows_output else shown(value))
+
+
+def _write_json(value: object, terminal: Terminal) -> None:
+    from .typed_json import dumps  # its types and parsers are a fifth of a command's start
+
+    terminal.write(dumps(value))
 
 
 def _raw(value: object) -> bytes:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from ...exception import InvalidError
 from ..keys import encode_key
-from .typed_json import dumps, loads
 
 _PLAIN: Final = (datetime, date, time, timedelta, Decimal, UUID)
 """Kinds whose `str` reads better than their `repr`, and says as much."""
@@ -42,6 +41,8 @@ class Notation(StrEnum):
             case Notation.LITERAL:
                 return _literal(text)
             case Notation.JSON:
+                from .typed_json import loads
+
                 return loads(text)
             case Notation.BYTES:
                 return os.fsencode(text)
@@ -78,7 +79,13 @@ def shown(value: object, *, as_repr: bool = False) -> str:
     try:
         return repr(value)
     except ValueError:  # an int in it has more digits than Python turns into decimal
-        return dumps(value)
+        return _json(value)
+
+
+def _json(value: object) -> str:
+    from .typed_json import dumps
+
+    return dumps(value)
 
 
 def pretty(value: object, columns: int) -> str:
@@ -90,4 +97,4 @@ def pretty(value: object, columns: int) -> str:
     try:
         return pformat(value, width=columns, sort_dicts=False)
     except ValueError:
-        return dumps(value)
+        return _json(value)

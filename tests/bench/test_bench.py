@@ -17,9 +17,10 @@ from typing import ClassVar
 import pytest
 
 from ringdict.bench import plot, report
-from ringdict.bench.__main__ import INTERRUPTED, main
+from ringdict.bench.__main__ import main
 from ringdict.bench.circumstances import Circumstances
 from ringdict.bench.figures import MICROSECONDS, PER_SECOND, Sheet, Summary
+from ringdict.bench.interrupt import EXIT_CODE
 from ringdict.bench.loop import Row, compile_async_loop, compile_loop
 from ringdict.bench.operation import OPERATIONS, Operation
 from ringdict.bench.peer import MissingError, Peer, Statements
@@ -331,7 +332,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
     assert processes_in(tmp_path)
     bench.send_signal(signal.SIGINT)
     _, said = bench.communicate(timeout=60)
-    assert bench.returncode == INTERRUPTED, said
+    assert bench.returncode == EXIT_CODE, said
     assert not list(tmp_path.iterdir())
     wait_until(lambda: not processes_in(tmp_path))  # a helper of multiprocessing ends a moment later
 

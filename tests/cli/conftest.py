@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -76,13 +76,11 @@ class Shell:
         self.environ = {**os.environ, "RINGDICT_HOME": str(home), "RINGDICT_DURABILITY": "none"}
         self.environ.pop("RINGDICT_DEBUG", None)
 
-    def start(
-        self, *words: str | bytes, stdin: int = subprocess.PIPE, **environ: str
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *words: str | bytes, **environ: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "ringdict", *words],
             env=self.environ | environ,
-            stdin=stdin,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -125,7 +123,7 @@ def assert_one_line(errors: str) -> None:
 class Opener(Protocol):
     """Opens a Dict of the shell's store in this process."""
 
-    def __call__(self, name: str, *, allow_pickle: bool = False) -> ringdict.Dict[object, object]: ...
+    def __call__(self, name: str, *, allow_pickle: bool = False) -> ringdict.Dict[Any, Any]: ...
 
 
 @pytest.fixture
@@ -138,7 +136,7 @@ def store(shell: Shell) -> Iterator[Opener]:
     """Opens Dicts of the shell's store in this process, and closes the store behind the test."""
     with ringdict.Cluster(f"{shell.url}?durability=none") as cluster:
 
-        def dict_of(name: str, *, allow_pickle: bool = False) -> ringdict.Dict[object, object]:
+        def dict_of(name: str, *, allow_pickle: bool = False) -> ringdict.Dict[Any, Any]:
             return ringdict.Dict.from_name(
                 name, cluster=cluster, create_if_missing=True, allow_pickle=allow_pickle
             )

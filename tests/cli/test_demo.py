@@ -21,8 +21,8 @@ WAIT_S_MAX = 90
 PROMISES = {"puts", "batches", "counter", "races", "computation", "takeover", "survivors"}
 
 
-class Event(TypedDict, total=False):
-    """One line of `demo --json`."""
+class Event(TypedDict):
+    """One line of `demo --json`; each kind of event has some of these."""
 
     event: str
     text: str

@@ -28,7 +28,7 @@ def dictionary() -> Iterator[AnyDict]:
     with ringdict.Dict.ephemeral() as dictionary:
         for who in NAMES:
             dictionary.put(("put", who, 1), f"value of {who}")
-            dictionary.update({("batch", who, 1, number): who for number in range(BATCH_ENTRIES)})
+            dictionary.update((("batch", who, 1, number), who) for number in range(BATCH_ENTRIES))
         dictionary.update({"count": 2, "primes": PRIMES})
         yield dictionary
 
@@ -97,7 +97,8 @@ def add_put(ledger: Ledger, dictionary: AnyDict) -> None:
 
 
 def add_two_puts(ledger: Ledger, dictionary: AnyDict) -> None:
-    dictionary.update({("put", "bob", 2): "under way", ("put", "bob", 3): "impossible"})
+    dictionary.put(("put", "bob", 2), "under way")
+    dictionary.put(("put", "bob", 3), "impossible")
 
 
 def tear_batch(ledger: Ledger, dictionary: AnyDict) -> None:

@@ -1,0 +1,58 @@
+"""What LMDB's two files need of the disk under them, so that it never touches memory with nothing behind.
+
+LMDB works on its files through memory maps. Where a map reaches over a block that the disk does not have,
+because it is full or because the file was cut off, touching it ends the process with SIGBUS. Both cases
+can be seen beforehand.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from contextlib import suppress
+from pathlib import Path
+
+DATA = "data.mdb"
+LOCK = "lock.mdb"
+FILE_MODE = 0o666
+BLOCK_BYTES = 512
+"""What `st_blocks` counts, whatever the file system's own blocks are."""
+
+
+def half_made(folder: Path) -> bool:
+    """Whether the data file is missing, or shorter than its two meta pages: nobody ever committed to it."""
+    data = folder / DATA
+    return not data.exists() or data.stat().st_size < 2 * mmap.PAGESIZE
+
+
+def reserve_lock_file(folder: Path, size_bytes: int) -> bool:
+    """Give the lock file that size, and the disk blocks for all of it; whether the disk had them.
+
+    It must happen while this process has the file closed: closing it drops LMDB's locks on it.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return True
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_size < size_bytes or status.st_blocks * BLOCK_BYTES < status.st_size:
+            os.posix_fallocate(descriptor, 0, size_bytes)
+    except OSError as error:
+        return error.errno != errno.ENOSPC  # a file system that cannot reserve must do without
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def lengthen(folder: Path, size_bytes: int) -> None:
+    """Make the data file as long as its count of pages says.
+
+    A page that was taken and given back within one transaction was never written, so a whole file may be
+    short. But so may one that was cut off, and there an empty page is found out and reported. This call
+    never shortens the file, whatever another process appends meanwhile.
+    """
+    data = folder / DATA
+    if data.stat().st_size < size_bytes and hasattr(os, "posix_fallocate"):
+        with suppress(OSError), data.open("r+b") as file:  # on a full disk the risk stays
+            os.posix_fallocate(file.fileno(), 0, size_bytes)
