@@ -17,7 +17,7 @@ from ..info import DictInfo
 from .arguments import Arguments, Prefix
 from .exit_code import ExitCode, exit_code_of
 from .notation import Notation, pretty, shown
-from .terminal import Terminal, one_line, size
+from .terminal import Terminal, size
 
 PAGE_KEYS: Final = 100
 """Keys whose values are asked for at once: few enough that `items | head` ends soon."""
@@ -72,7 +72,7 @@ def delete(args: Arguments, terminal: Terminal) -> ExitCode:
         if not terminal.confirm(f"Delete {args.name} with {_counted(entries)}?", yes=False):
             return _declined(terminal)
     Dict.objects.delete(args.name, allow_missing=args.allow_missing, **_where(args))
-    terminal.note(f"deleted {args.name}")
+    terminal.note(f"{args.name} is gone")
     return ExitCode.OK
 
 
@@ -269,7 +269,7 @@ def _write_value(value: object, args: Arguments, terminal: Terminal) -> None:
 
 
 def _write_json(value: object, terminal: Terminal) -> None:
-    from .typed_json import dumps  # its types and parsers are a fifth of a command's start
+    from .typed_json import dumps  # who prints no JSON starts sooner without it
 
     terminal.write(dumps(value))
 
@@ -311,7 +311,7 @@ def _infos(args: Arguments) -> Iterator[DictInfo]:
 
 def _info_row(info: DictInfo) -> tuple[str, ...]:
     created = info.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return one_line(info.name or ""), created, info.created_by, f"{info.entries:,}", size(info.bytes)
+    return info.name or "", created, info.created_by, f"{info.entries:,}", size(info.bytes)
 
 
 def _info_json(info: DictInfo) -> dict[str, str | int | None]:

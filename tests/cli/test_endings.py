@@ -142,7 +142,7 @@ def test_a_person_is_asked_before_a_dict_is_deleted(shell: Shell) -> None:
     person.type("yes\n")
     code, screen = person.ends()
     assert code == OK
-    assert "deleted d" in screen
+    assert "d is gone" in screen
     shell.fails("len", "d", code=NAME)
 
 

@@ -183,7 +183,6 @@ def test_the_first_use_of_a_store(on: Library, url: str) -> None:
         async with Cluster(url) as cluster:
             d = Dict.from_name("d", create_if_missing=True, cluster=cluster)
             assert await d.incr.aio("n") == 1
-        await cluster.close.aio()
 
     on.run(main)
 
@@ -619,14 +618,15 @@ def test_an_acquisition_cancelled_under_way_leaves_no_lock(
     async def main() -> None:
         with gate_held(cluster.store.folder) as gate:
 
-            async def leave_soon() -> None:
-                await true(on, lambda: bool(cluster.store._writer._queue))  # its own undoing waits there
-                gate.leave()
-
             async def acquire() -> None:
                 await on.cancel(lambda: d.lock("k").acquire.aio(), when=begun(cluster))
 
-            await on.together(acquire, leave_soon)
+            async def leave() -> None:
+                await true(on, begun(cluster))
+                await true(on, lambda: bool(cluster.store._writer._queue))  # its own undoing waits there
+                gate.leave()
+
+            await on.together(acquire, leave)
         async with d.lock("k", wait_s=0):
             pass
 
