@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
-__all__ = ["EXIT_CODE", "raise_interrupts", "unheard"]
+__all__ = ["EXIT_CODE", "held", "raise_interrupts", "unheard"]
 
 EXIT_CODE = 128 + signal.SIGINT
 
@@ -24,6 +24,20 @@ def _raise_once(*_: object) -> None:
     for one in SIGNALS:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+@contextmanager
+def held() -> Generator[None]:
+    """An interrupt that comes in here is raised at the end: by then it is known what was started."""
+    came: list[int] = []
+    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 @contextmanager

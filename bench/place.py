@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.managers import DictProxy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 __all__ = ["Place", "file_system", "scratch_folder"]
 
@@ -31,11 +30,10 @@ class Place:
 def scratch_folder(parent: Path) -> Generator[Path]:
     """A new folder inside `parent`, removed at the end together with `parent` if that is empty then."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent.resolve()))
     try:
-        yield folder
+        with TemporaryDirectory(prefix="run-", dir=parent.resolve(), ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             parent.rmdir()
 

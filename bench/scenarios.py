@@ -46,7 +46,7 @@ _READS = (
         operation="get",
         processes=4,
         unit=PER_SECOND,
-        contestants=(RINGDICT, REDIS, MEMCACHE, DISKCACHE, MANAGER, LMDB),
+        contestants=(RINGDICT, REDIS, MEMCACHE, DISKCACHE, LMDB),
     ),
 )
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from multiprocessing.managers import DictProxy
 from pathlib import Path
 
-from .interrupt import unheard
+from .interrupt import held, unheard
 from .place import Place
 
 __all__ = ["LOOPBACK", "memcached", "place_with", "redis_server", "running"]
@@ -54,22 +55,10 @@ def running(arguments: Arguments, folder: Path) -> Generator[int | str]:
         return
     for _ in range(START_TRIES_MAX):
         port = _free_port()
-        with (folder / f"{Path(program).name}.log").open("wb") as log:
-            # A session of its own: Ctrl-C in the terminal reaches the bench alone, which then stops it.
-            process = subprocess.Popen(
-                arguments(port, folder),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
+        with _process(arguments(port, folder), folder) as process:
             if _answers(process, port):
                 yield port
                 return
-        finally:
-            _stop(process)
     yield f"{program} does not start"
 
 
@@ -83,10 +72,35 @@ def place_with(folder: Path, servers: AbstractSet[str]) -> Generator[Place]:
         if "memcached" in servers:
             place = replace(place, memcached=stack.enter_context(running(memcached, folder)))
         if "manager" in servers:
-            with unheard():
-                manager = multiprocessing.get_context("spawn").Manager()
-            place = replace(place, manager=stack.enter_context(manager).dict())
+            place = replace(place, manager=stack.enter_context(_shared_dict()))
         yield place
+
+
+@contextmanager
+def _shared_dict() -> Generator[DictProxy[object, object]]:
+    manager = None
+    try:
+        with held(), unheard():
+            manager = multiprocessing.get_context("spawn").Manager()
+        yield manager.dict()
+    finally:
+        if manager is not None:
+            manager.shutdown()
+
+
+@contextmanager
+def _process(command: list[str], folder: Path) -> Generator[subprocess.Popen[bytes]]:
+    process = None
+    try:
+        with held(), (folder / f"{Path(command[0]).name}.log").open("wb") as log:
+            # A session of its own: Ctrl-C in the terminal reaches the bench alone, which then stops it.
+            process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        yield process
+    finally:
+        if process is not None:
+            _stop(process)
 
 
 def _free_port() -> int:

@@ -35,7 +35,6 @@ class Effort:
     beside_rounds: int
     beside_s: float
     fresh_processes: int
-    disk_entries: int
 
     def rounds_of(self, round_s: float) -> int:
         """How many rounds of so many seconds, all contestants together, there are."""
@@ -52,7 +51,6 @@ FULL = Effort(
     beside_rounds=3,
     beside_s=4.0,
     fresh_processes=15,
-    disk_entries=1_000_000,
 )
 
 QUICK = Effort(
@@ -63,9 +61,8 @@ QUICK = Effort(
     crowd_rounds=3,
     crowd_s=0.15,
     beside_rounds=1,
-    beside_s=1.0,
+    beside_s=0.8,
     fresh_processes=7,
-    disk_entries=200_000,
 )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from .interrupt import unheard
+from .interrupt import held, unheard
 from .peer import MissingError
 from .place import Place
 from .runner import Runner
@@ -48,9 +48,11 @@ class Reply(Generic[T]):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.is_taken = False
 
     def wait(self, timeout_s: float = ANSWER_S_MAX) -> T:
         """The result. Raises `MissingError` or `FailedError`, here and not where the task was asked for."""
+        self.is_taken = True
         if not self._connection.poll(timeout_s):
             self._connection.close()  # so that the late answer is not taken for that to the next question
             raise FailedError(f"no answer within {timeout_s:.0f} s")
@@ -74,10 +76,16 @@ class Worker:
         # Any: the two ends have different types on different systems, with the same methods.
         ours, theirs = cast("tuple[Any, Any]", context.Pipe())
         self._connection: Connection = ours
+        self._reply: Reply[Any] | None = None
         self._process = context.Process(target=_serve, args=(theirs, name, place), kwargs={"stored": stored})
-        with unheard():
-            self._process.start()
-        theirs.close()
+        try:
+            with held(), unheard():
+                self._process.start()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            theirs.close()
 
     def ready(self) -> Self:
         """Wait until the contestant is open. Raises `MissingError` or `FailedError`, and is closed then."""
@@ -95,12 +103,16 @@ class Worker:
         self.close()
 
     def ask(self, method: Callable[Concatenate[Runner, P], T], *args: P.args, **kwargs: P.kwargs) -> Reply[T]:
-        """Have it run ``method`` of its runner; the reply is to be waited for before the next is asked."""
+        """Have it run ``method`` of its runner, once it is done with what it was asked before."""
+        if self._reply is not None and not self._reply.is_taken:
+            with suppress(MissingError, FailedError):
+                self._reply.wait()  # whoever asked for it has given up on it
         try:
             self._connection.send((method, args, kwargs))
         except OSError:
             raise FailedError("its process has ended") from None
-        return Reply(self._connection)
+        self._reply = reply = Reply[T](self._connection)
+        return reply
 
     def call(self, method: Callable[Concatenate[Runner, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Have it run ``method`` of its runner, and wait for the result."""
@@ -114,6 +126,8 @@ class Worker:
     def close(self) -> None:
         """End the process: by closing the line, and where that is not enough by its pid."""
         self._connection.close()
+        if self._process.pid is None:
+            return
         self._process.join(CLOSE_S_MAX)
         if self._process.is_alive():
             self._process.kill()

@@ -43,7 +43,8 @@ class Stores:
     """The stores that this process has open, one for each folder: LMDB allows no second handle."""
 
     tenants: dict[Path, Tenant] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Guards all that this file keeps. Held across a fork, so that no child finds it taken for ever.
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def rent(self, address: Address) -> Store:
         """The store at that address.
@@ -73,13 +74,16 @@ class Stores:
         with self.lock:
             tenant = self.tenants[address.folder]
             tenant.users -= 1
-            if tenant.users:
-                return
-            del self.tenants[address.folder]
-        tenant.store.close()
+            if not tenant.users:
+                tenant.store.close()  # with the lock held: LMDB allows no second handle before that is done
+                del self.tenants[address.folder]
 
 
 STORES = Stores()
+
+os.register_at_fork(
+    before=STORES.lock.acquire, after_in_parent=STORES.lock.release, after_in_child=STORES.lock.release
+)
 
 
 class Cluster:
@@ -127,7 +131,6 @@ class Cluster:
         self._store: Store | None = None
         #: Whether it was closed. For the rooms inside.
         self.closed = False
-        self._lock = threading.Lock()
 
     @property
     def environment(self) -> str:
@@ -140,7 +143,7 @@ class Cluster:
     def store(self) -> Store:
         """The embedded store. For the rooms inside; users have no need of it."""
         if self._store is None:
-            with self._lock:
+            with STORES.lock:
                 if self.closed:
                     raise ClosedError("the cluster was closed")
                 if self._store is None:
@@ -150,7 +153,7 @@ class Cluster:
 
     def close(self) -> None:
         """Close it; handles that use it raise `ClosedError` from then on. Waits for writes under way."""
-        with self._lock:
+        with STORES.lock:
             self.closed = True
             store, self._store = self._store, None
         if store is not None and self._address is not None:
@@ -158,7 +161,8 @@ class Cluster:
 
     async def aclose(self) -> None:
         """`close` on an event loop, which goes on meanwhile."""
-        await current().in_thread(self.close)
+        io = current()
+        await io.finish(io.in_thread(self.close))
 
     def __enter__(self) -> Self:
         return self
@@ -247,7 +251,6 @@ def _settings(address: Address) -> str:
 # -- the cluster that nobody named ---------------------------------------------------------------
 
 _defaults: dict[tuple[str | None, Address], Cluster] = {}
-_defaults_lock = threading.Lock()
 
 
 def resolve(cluster: Cluster | str | None) -> Cluster:
@@ -258,7 +261,7 @@ def resolve(cluster: Cluster | str | None) -> Cluster:
     if isinstance(cluster, Cluster):
         return cluster
     where = parse(cluster) if cluster is not None else from_variables()
-    with _defaults_lock:
+    with STORES.lock:
         found = _defaults.get((cluster, where))
         if found is None:
             found = _defaults[cluster, where] = Cluster(cluster)
@@ -268,7 +271,7 @@ def resolve(cluster: Cluster | str | None) -> Cluster:
 def forget(folder: Path) -> None:
     """Close the clusters made by `resolve` whose store is in `folder`."""
     here = Path(os.path.realpath(folder))
-    with _defaults_lock:
+    with STORES.lock:
         gone = [key for key in _defaults if key[1].folder == here]
         clusters = [_defaults.pop(key) for key in gone]
     for cluster in clusters:

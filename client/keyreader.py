@@ -1,6 +1,7 @@
 """Reads canonical keys: each function returns what it read and where that ended.
 
-Any of them raises ValueError, IndexError or OverflowError for bytes that no key has.
+Any of them raises ValueError, IndexError or OverflowError for bytes that no key has. Running over the end of
+the data shows in an end beyond it, which whoever reads on, or compares it with the length, will find.
 """
 
 from __future__ import annotations
@@ -97,12 +98,12 @@ def _read_record(data: bytes, tag: int, start: int) -> tuple[Key, int]:
     if tag == NONE:
         return None, start
     if tag == DATE:
-        return date.fromordinal(int.from_bytes(_take(data, start, 4), "big")), start + 4
+        return date.fromordinal(int.from_bytes(data[start : start + 4], "big")), start + 4
     if tag == UUID_:
-        return UUID(bytes=_take(data, start, 16)), start + 16
+        return UUID(bytes=data[start : start + 16]), start + 16
     if tag not in (NAIVE, AWARE):
         raise malformed(data)
-    instant = timedelta(microseconds=int.from_bytes(_take(data, start, 8), "big"))
+    instant = timedelta(microseconds=int.from_bytes(data[start : start + 8], "big"))
     return (YEAR_1 if tag == NAIVE else YEAR_1_UTC) + instant, start + 8
 
 
@@ -115,7 +116,7 @@ def _read_number(data: bytes, start: int) -> tuple[int | float, int]:
     whole, start = _read_integer(data, start)
     if data[start] == INTEGRAL:
         return whole, start + 1
-    bits = int.from_bytes(_take(data, start + 1, 8), "big")
+    bits = int.from_bytes(data[start + 1 : start + 9], "big")
     bits ^= DOUBLE_SIGN if bits & DOUBLE_SIGN else DOUBLE_BITS
     number: float = DOUBLE.unpack(bits.to_bytes(8, "big"))[0]
     if data[start] != FRACTIONAL or number.is_integer() or math.floor(number) != whole:
@@ -128,11 +129,11 @@ def _read_integer(data: bytes, start: int) -> tuple[int, int]:
     negative = head < ZERO
     start += 1
     if head in (LONG_NEGATIVE, LONG_POSITIVE):
-        size = int.from_bytes(_take(data, start, 2), "big") ^ (0xFFFF if negative else 0)
+        size = int.from_bytes(data[start : start + 2], "big") ^ (0xFFFF if negative else 0)
         start += 2
     else:
         size = abs(head - ZERO)
-    number = int.from_bytes(_take(data, start, size), "big")
+    number = int.from_bytes(data[start : start + size], "big")
     if negative:
         number -= (1 << 8 * size) - 1
     short = head not in (LONG_NEGATIVE, LONG_POSITIVE)
@@ -148,10 +149,3 @@ def _read_escaped(data: bytes, start: int) -> tuple[bytes, int]:
     while data[end + 1] == ESCAPE:
         end = data.index(END, end + 2)
     return data[start:end].replace(ESCAPED_NUL, b"\x00"), end + 1
-
-
-def _take(data: bytes, start: int, size: int) -> bytes:
-    chunk = data[start : start + size]
-    if len(chunk) != size:
-        raise malformed(data)
-    return chunk

@@ -63,7 +63,7 @@ def _read_ndarray(payload: bytes) -> object:
 
     form, shape, fortran, raw = _unpack(payload)
     dtype = _dtype(form)
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw):
+    if math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError("malformed array: its shape does not fit its size")
     order: Literal["C", "F"] = "F" if fortran else "C"
     # Over a bytearray, since nobody can write to bytes; a copy would leave out what is between the fields.

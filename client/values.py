@@ -111,8 +111,8 @@ _NOT_PLAIN: Final = -1
 def _parts_left(value: object, parts_left: int, depth: int, bytes_max: int) -> int:
     """Return what a plain `value`, `depth` containers deep, leaves of `parts_left`; else `_NOT_PLAIN`.
 
-    A part takes a byte or more. So ValueTooLargeError is raised here, long before a huge string, or a few
-    lists inside each other that stand for astronomically many items, would have been turned into bytes.
+    A part takes a byte or more. So no more of them are looked at than may fit, also where a few lists inside
+    each other stand for astronomically many; and a huge string raises ValueTooLargeError before it is bytes.
     """
     parts: Collection[object]
     if type(value) is dict:
@@ -126,10 +126,8 @@ def _parts_left(value: object, parts_left: int, depth: int, bytes_max: int) -> i
             raise too_large(len(value), bytes_max)
         return parts_left if type(value) in _SCALARS else _NOT_PLAIN
     parts_left -= len(parts)
-    if parts_left < 0:
-        raise too_large(bytes_max - parts_left, bytes_max)
-    if depth == VALUE_DEPTH_MAX:
-        return _NOT_PLAIN  # and there it will be refused, or pickled
+    if parts_left < 0 or depth == VALUE_DEPTH_MAX:
+        return _NOT_PLAIN  # who writes it as an extended value will refuse it
     for part in parts:
         if type(part) is str:  # the most common ones without a call
             if len(part) > bytes_max:

@@ -51,17 +51,25 @@ class Stream(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         watch_for_loops(self.name, "async for … in ….{name}.aio()")
-        handle, prefix, pick = self.handle, self.prefix, self.pick
-        bound, page = drive(handle._first_page(BLOCKING, prefix))
-        while True:
+        handle, pick = self.handle, self.pick
+        for page in self._pages():
             for key, body in page.entries:
                 yield pick(handle, key, body)
-            if page.next is None:
-                return
+
+    def _pages(self) -> Iterator[Page]:
+        handle, prefix = self.handle, self.prefix
+        bound, page = drive(handle._first_page(BLOCKING, prefix))
+        yield page
+        while page.next is not None:
             page = drive(handle._next_page(BLOCKING, bound, page.next, prefix))
+            yield page
 
     def __len__(self) -> int:
-        return sum(1 for _ in self) if self.prefix else len(self.handle)
+        """Of a prefix, by a scan that decodes nothing: `list(view)` asks for it, too, as a hint."""
+        if not self.prefix:
+            return len(self.handle)
+        watch_for_loops(self.name, "async for … in ….{name}.aio()")
+        return sum(len(page.entries) for page in self._pages())
 
 
 class AsyncStream(AsyncIterator[T]):

@@ -1,8 +1,9 @@
 """One LMDB environment, open once in this process, through forks and growth of its map.
 
 Rules of this file:
-1. A read transaction is open only between `_active.append` and `_active.pop`; whoever must have none
-   open (a fork, a change of the map) calls `pause`, which stops new ones and waits for the rest.
+1. A read transaction is open only while an element of its own is in `_active`; whoever must have none open
+   (a fork, a change of the map) calls `pause`, which stops new ones and waits for the rest. The element goes
+   in by `+=`, right in front of a `try`: no signal handler can raise between the two.
 2. A write transaction is open only while its thread holds `writer`.
 3. LMDB's exceptions end here: what leaves this file is a `ringdict` error, or `MapFullError`, which the
    writer answers with `grow`.
@@ -35,6 +36,8 @@ from .folder import DAMAGED, ELSEWHERE
 
 LMDB_MAJOR = 0
 """The stable 0.9 engine and file format, whatever else the binding brings along."""
+ONE = (None,)
+"""What `_active` grows by."""
 PAUSE_POLL_S = 0.000_05
 LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
 """LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
@@ -68,7 +71,9 @@ class Environment:
         self._lmdb: lmdb.Environment | None = None
         self._inherited: lmdb.Environment | None = None
         self._closed = False
+        self._inherited_busy = False
         self._fork_holds_writer = False
+        self._fork_is_clean = True
         self._fresh_locks()
 
     def _fresh_locks(self) -> None:
@@ -77,7 +82,7 @@ class Environment:
         self._opening = Lock()
         self._resumed = Event()
         self._paused = False
-        #: One element per read transaction of this process: a list, since its `append` and `pop` are atomic.
+        #: One element per read transaction of this process: a list, since its `+=` and `pop` are atomic.
         self._active: list[None] = []
         self._begin = self._begin_closed
 
@@ -86,7 +91,7 @@ class Environment:
     def read_pair(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
         """The values under two keys, from one snapshot."""
         active = self._active
-        active.append(None)
+        active += ONE
         try:
             if self._paused:
                 self._await_resumption(active)
@@ -105,36 +110,35 @@ class Environment:
     @contextmanager
     def reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         """A read transaction. Keep it short: a fork and a growing map wait for its end."""
-        active = self._active
-        transaction = self._begin_read(active)
-        try:
-            yield transaction
-        except lmdb.Error as error:
-            raise self.translated(error) from error
-        finally:
-            transaction.abort()
-            active.pop()
-
-    def _begin_read(self, active: list[None]) -> lmdb.Transaction[bytes]:
-        """A read transaction, noted down in `active`."""
-        while True:
-            active.append(None)
+        transaction: lmdb.Transaction[bytes] | None = None
+        problem: lmdb.Error | None = None
+        while transaction is None:
+            active = self._active
+            active += ONE
             try:
                 if self._paused:
                     self._await_resumption(active)
-                return self._begin()
+                transaction = self._begin()
+                yield transaction
             except lmdb.Error as error:
+                if transaction is not None:
+                    raise self.translated(error) from error
+                problem = error.with_traceback(None)
+            finally:
+                if transaction is not None:
+                    transaction.abort()
                 active.pop()
-                self._recover(error)
-            except BaseException:
-                active.pop()
-                raise
+            if problem is not None:
+                self._recover(problem)
+                problem = None
 
     def _await_resumption(self, active: list[None]) -> None:
         while self._paused:
             active.pop()
-            self._resumed.wait()
-            active.append(None)
+            try:
+                self._resumed.wait()
+            finally:
+                active += ONE
 
     def _recover(self, problem: lmdb.Error) -> None:
         """Return if the read may be tried again."""
@@ -190,12 +194,20 @@ class Environment:
 
     def used_bytes(self) -> int:
         """The size of the pages that were ever taken."""
-        return pages_bytes(self.open())
+        with self.reading():  # which a fork waits for
+            return pages_bytes(self.open())
 
     # -- life --------------------------------------------------------------------------------------
 
     def _begin_closed(self) -> lmdb.Transaction[bytes]:
-        self._opener()
+        active = self._active
+        active.pop()  # opening may have to wait for a fork, which waits for readers
+        try:
+            self._opener()
+        finally:
+            active += ONE
+        if self._paused:
+            self._await_resumption(active)
         return self.open().begin()
 
     def open(self) -> lmdb.Environment:
@@ -204,15 +216,25 @@ class Environment:
             if self._closed:
                 raise ClosedError(f"the store in {self.path.parent} was closed")
             if self._lmdb is None:
-                if self._inherited is not None:
-                    self._inherited.close()
-                    self._inherited = None
+                self._close_inherited()
                 if not datafile.reserve_lock_file(self.path, LOCK_FILE_BYTES):
                     raise self._full()
                 self._lmdb = self._open_smaller_and_smaller()
                 datafile.lengthen(self.path, pages_bytes(self._lmdb))
                 self._begin = self._lmdb.begin
             return self._lmdb
+
+    def _close_inherited(self) -> None:
+        """Close the handle that a fork copied from the parent; LMDB allows one to a process."""
+        if self._inherited is None:
+            return
+        if self._inherited_busy:  # closing it would wait for a thread that does not exist here
+            raise UnavailableError(
+                f"this process was forked while a transaction on the store in {self.path.parent} was open "
+                "and did not end: it cannot use the store. Fork earlier, or start a new program (exec)"
+            )
+        self._inherited.close()
+        self._inherited = None
 
     def _open_smaller_and_smaller(self) -> lmdb.Environment:
         size_bytes = self._map_bytes
@@ -284,7 +306,8 @@ class Environment:
     def before_fork(self) -> None:
         """Bring about that no transaction is open while the process is copied."""
         self._fork_holds_writer = self.writer.acquire(timeout=FORK_WAIT_S_MAX)
-        if not (self.pause(FORK_WAIT_S_MAX) and self._fork_holds_writer):
+        self._fork_is_clean = self.pause(FORK_WAIT_S_MAX) and self._fork_holds_writer
+        if not self._fork_is_clean:
             warnings.warn(
                 f"forked while a transaction of another thread on {self.path.parent} was open for over "
                 f"{FORK_WAIT_S_MAX} s",
@@ -300,7 +323,9 @@ class Environment:
 
     def after_fork_in_child(self) -> None:
         """Start anew: LMDB's handle belongs to the parent."""
-        self._inherited = self._lmdb or self._inherited
+        if self._lmdb is not None:
+            self._inherited = self._lmdb
+            self._inherited_busy = not self._fork_is_clean
         self._lmdb = None
         self._fresh_locks()
 

@@ -20,55 +20,62 @@ from ..exception import UnavailableError
 from .config import GATE_POLL_S_MAX, GATE_POLL_S_MIN
 
 EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
+UNLOCK = fcntl.LOCK_UN
 FILE_MODE = 0o666
 
 
 class WriterGate:
-    """The turnstile of one store folder, as one process sees it. For one thread at a time."""
+    """The turnstile of one store folder, as one process sees it. For one thread at a time.
+
+    Who has entered leaves with `fcntl.flock(gate.turn, UNLOCK)` in a `finally`: a call into C, since a
+    signal handler that raises may do so at the first instruction of any Python function. Unlocking what is
+    not held is harmless.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._queue_path = folder / "gate.queue"
         self._turn_path = folder / "gate.turn"
-        self._queue = os.open(self._queue_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        self._turn = os.open(self._turn_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        self.queue = os.open(self._queue_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        self.turn = os.open(self._turn_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
 
     def enter(self, timeout_s: float) -> None:
-        """Wait for this process's turn to write.
+        """Wait for this process's turn to write. Whatever comes of it, the caller unlocks `turn` behind it.
 
         Raises:
             UnavailableError: others held the gate for `timeout_s`; names the process that does now.
         """
         flock = fcntl.flock
         try:
-            flock(self._queue, EXCLUSIVE)
-        except BlockingIOError:
-            timeout_s -= self._wait(self._queue, timeout_s)
-        try:
-            flock(self._turn, EXCLUSIVE)
-        except BlockingIOError:
-            self._wait(self._turn, timeout_s)
+            try:
+                flock(self.queue, EXCLUSIVE)
+            except BlockingIOError:
+                timeout_s -= self._wait(self.queue, timeout_s)
+            try:
+                flock(self.turn, EXCLUSIVE)
+            except BlockingIOError:
+                self._wait(self.turn, timeout_s)
         finally:
-            flock(self._queue, fcntl.LOCK_UN)
+            flock(self.queue, UNLOCK)
 
     def try_enter(self) -> bool:
         """Enter if nobody writes or waits to."""
         try:
-            fcntl.flock(self._queue, EXCLUSIVE)
-            fcntl.flock(self._turn, EXCLUSIVE)
+            fcntl.flock(self.queue, EXCLUSIVE)
+            fcntl.flock(self.turn, EXCLUSIVE)
         except BlockingIOError:
             return False
         finally:
-            fcntl.flock(self._queue, fcntl.LOCK_UN)
+            fcntl.flock(self.queue, UNLOCK)
         return True
 
     def leave(self) -> None:
-        """Let the next writer in. Harmless when the gate is not held, so it may stand in a `finally`."""
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        """Let the next writer in; for those whom no signal handler interrupts."""
+        fcntl.flock(self.turn, UNLOCK)
 
     def close(self) -> None:
         """Close the files. Locks held through them stay with the process that a fork copied them from."""
-        os.close(self._queue)
-        os.close(self._turn)
+        os.close(self.queue)
+        os.close(self.turn)
 
     def _wait(self, descriptor: int, timeout_s: float) -> float:
         """Poll until the lock is ours; the seconds that took."""

@@ -11,7 +11,8 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from fcntl import flock
 from pathlib import Path
 from struct import Struct
 from typing import TypeVar
@@ -26,7 +27,7 @@ from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTE
 from .durability import Durability
 from .edit import Edit
 from .environment import Environment, MapFullError
-from .gate import WriterGate
+from .gate import UNLOCK, WriterGate
 from .operation import Operation
 from .sweeper import NOW, Sweeper
 from .table import Table
@@ -129,23 +130,19 @@ class Store:
         if not self._opened:
             self.open()
         writer = self.environment.writer
-        if self._writer.idle and writer.acquire(blocking=False):
-            try:
+        if self._writer.idle and not writer.locked():
+            with writer:  # if another thread is faster, this waits for one transaction
                 return self._transact(job, timeout_s)
-            finally:
-                writer.release()
         return self._writer.run(job, timeout_s)
 
     def sweep_job(self, job: Job[R]) -> R | None:
         """Carry out a job of the sweeper, unless somebody else wants to write: then None."""
-        if not self._writer.idle or not self.environment.writer.acquire(blocking=False):
+        writer = self.environment.writer
+        if not self._writer.idle or writer.locked():
             return None
-        try:
+        with writer, suppress(UnavailableError):
             return self._transact(job, None)
-        except UnavailableError:
-            return None
-        finally:
-            self.environment.writer.release()
+        return None
 
     def _carry_out(self, jobs: Sequence[Job[object]], timeout_s: float) -> list[Outcome[object]]:
         """What the writer thread does with the jobs it has collected: all in one transaction."""
@@ -170,11 +167,12 @@ class Store:
                 except MapFullError:
                     self.environment.grow()
         finally:
-            gate.leave()
+            flock(gate.turn, UNLOCK)
 
     def _attempt(self, job: Job[R]) -> R:
-        raw = self.environment.begin_write()
+        raw: lmdb.Transaction[bytes] | None = None
         try:
+            raw = self.environment.begin_write()
             owner = raw.get(layout.OWNER)
             if owner is not None:
                 raise self._owned(owner)
@@ -190,7 +188,8 @@ class Store:
         except lmdb.Error as error:
             raise self.environment.translated(error) from error
         finally:
-            raw.abort()
+            if raw is not None:
+                raw.abort()
 
     def _committed(self, transaction: WriteTransaction) -> None:
         self._commits += 1
@@ -272,7 +271,7 @@ class Store:
                 (self.environment.path / datafile.DATA).unlink(missing_ok=True)
             self.environment.open()
         finally:
-            gate.leave()
+            flock(gate.turn, UNLOCK)
 
     def _read_meta(self) -> None:
         with self.environment.reading() as transaction:
@@ -312,7 +311,7 @@ class Store:
                 finally:
                     raw.abort()
             finally:
-                self._gate.leave()
+                flock(self._gate.turn, UNLOCK)
 
     def close(self) -> None:
         """Finish what was handed to the writer thread, and close. Every later call raises `ClosedError`."""
@@ -331,12 +330,14 @@ class Store:
         _STORES.discard(self)
 
     def before_fork(self) -> None:
-        """See `Environment`."""
+        """Wait until nothing of the store is under way in this process, and let nothing begin."""
+        self._opening.acquire()
         self.environment.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """See `Environment`."""
+        """Go on as before."""
         self.environment.after_fork_in_parent()
+        self._opening.release()
 
     def after_fork_in_child(self) -> None:
         """Forget all that belongs to the parent; the store is opened again at first use."""
@@ -362,18 +363,27 @@ def _outcome(job: Job[R], transaction: WriteTransaction) -> Outcome[R]:
 
 
 _STORES: weakref.WeakSet[Store] = weakref.WeakSet()
+_forking: list[Store] = []
+"""The stores that `before_fork` was called of: others may be made while it waits."""
 
 
-def _each(method: Callable[[Store], None]) -> Callable[[], None]:
-    def call() -> None:
-        for store in list(_STORES):
-            method(store)
+def _before_fork() -> None:
+    _forking[:] = list(_STORES)
+    for store in _forking:
+        store.before_fork()
 
-    return call
+
+def _after_fork_in_parent() -> None:
+    while _forking:
+        _forking.pop().after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    _forking.clear()
+    for store in list(_STORES):
+        store.after_fork_in_child()
 
 
 os.register_at_fork(
-    before=_each(Store.before_fork),
-    after_in_parent=_each(Store.after_fork_in_parent),
-    after_in_child=_each(Store.after_fork_in_child),
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
 )

@@ -6,12 +6,15 @@ ringdict pass through: the command line (cli.py) makes a line and an exit code o
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 from ...exception import ConflictError, DeserializationError, InvalidError, NotFoundError, StoreDamagedError
+from ...node.config import SWEEP_ENTRIES_MAX
 from ..dict import Dict
 from ..info import DictInfo
 from .arguments import Arguments, Prefix
@@ -19,11 +22,14 @@ from .exit_code import ExitCode, exit_code_of
 from .notation import Notation, pretty, shown
 from .terminal import Terminal, size
 
-PAGE_KEYS: Final = 100
-"""Keys whose values are asked for at once: few enough that `items | head` ends soon."""
+if TYPE_CHECKING:
+    from ..cluster import Address
 
 POP_TRIES_MAX: Final = 10
 """A key that is written so often that this many tries meet another value each is not worth waiting for."""
+
+SWEEP_S_MAX: Final = 300.0
+"""Beside others who write all the time, sweeping hardly gets a turn, and compacting none at all."""
 
 AnyDict: TypeAlias = "Dict[Hashable, object]"
 _MISSING: Final = object()
@@ -99,6 +105,8 @@ def compact(args: Arguments, terminal: Terminal) -> ExitCode:
     from ..cluster import from_variables, parse
 
     address = parse(args.cluster) if args.cluster else from_variables()
+    if any(address.folder.glob("*/*.mdb")):  # opening a store that is not there would make it
+        _sweep(address, terminal)
     with terminal.progress("copying", size) as progress:
         result = compact_folder(address.folder, progress=progress.update)
     if args.json:
@@ -106,6 +114,22 @@ def compact(args: Arguments, terminal: Terminal) -> ExitCode:
     else:
         terminal.write(f"{size(result.before_bytes)} -> {size(result.after_bytes)}")
     return ExitCode.OK
+
+
+def _sweep(address: Address, terminal: Terminal) -> None:
+    """Remove what was cleared or has expired from a store: it is still there, and would be copied."""
+    from ...node.store import Store
+
+    store = Store(address.folder, durability=address.durability, background=False)
+    end_s = time.monotonic() + SWEEP_S_MAX
+    try:
+        with terminal.progress("removing dead entries") as progress:
+            stretches = 0
+            while store.sweep() and time.monotonic() < end_s:
+                stretches += 1
+                progress.update(stretches * SWEEP_ENTRIES_MAX, 0)
+    finally:
+        store.close()
 
 
 # -- entries -------------------------------------------------------------------------------------
@@ -165,7 +189,7 @@ def items(args: Arguments, terminal: Terminal) -> ExitCode:
     dictionary = _open(args)
     limit = None if args.all else args.count
     total = len(dictionary) if args.all else args.count
-    problems: list[Exception] = []
+    problems: Counter[ExitCode] = Counter()
     count = 0
     with terminal.progress("reading") as progress:
         for count, row in enumerate(islice(_rows(dictionary, prefix), limit), start=1):
@@ -173,7 +197,7 @@ def items(args: Arguments, terminal: Terminal) -> ExitCode:
             if not terminal.shows_output:  # where entries appear, they are progress enough
                 progress.update(count, total)
             if row.problem is not None:
-                problems.append(row.problem)
+                problems[exit_code_of(row.problem)] += 1
     if count == limit and prefix is None and (left := len(dictionary) - count) > 0 and terminal.shows_output:
         terminal.note(f"… and {left:,} more (--all)")
     return _verdict(problems, terminal)
@@ -192,25 +216,17 @@ class _Row:
 
 
 def _rows(dictionary: AnyDict, prefix: Prefix | None) -> Iterator[_Row]:
-    """Each entry once, with whatever can be read of it."""
-    keys = iter(dictionary.keys(prefix))
-    while page := list(islice(keys, PAGE_KEYS)):
-        try:
-            values = dictionary.get_many(page)
-        except (DeserializationError, StoreDamagedError):
-            yield from _rows_one_by_one(dictionary, page)
-        else:
-            yield from (_Row(key, values[key]) for key in page if key in values)
+    """Each entry once, with whatever can be read of it.
 
-
-def _rows_one_by_one(dictionary: AnyDict, page: list[Hashable]) -> Iterator[_Row]:
-    for key in page:
+    Value by value: of many at once, one that cannot be read would take the others with it.
+    """
+    for key in dictionary.keys(prefix):
         try:
             value = dictionary.get(key, _MISSING)
         except (DeserializationError, StoreDamagedError) as error:
             yield _Row(key, None, error)
         else:
-            if value is not _MISSING:
+            if value is not _MISSING:  # else it went after its key was read
                 yield _Row(key, value)
 
 
@@ -224,14 +240,15 @@ def _write_row(row: _Row, args: Arguments, terminal: Terminal) -> None:
         terminal.write_cells(shown(row.key, as_repr=args.repr), shown(row.value, as_repr=args.repr))
 
 
-def _verdict(problems: list[Exception], terminal: Terminal) -> ExitCode:
+def _verdict(problems: Counter[ExitCode], terminal: Terminal) -> ExitCode:
     """How a listing with `problems` ends: damage weighs more than what is only foreign."""
-    if not problems:
+    count = problems.total()
+    if not count:
         return ExitCode.OK
-    damaged = [problem for problem in problems if isinstance(problem, StoreDamagedError)]
-    values = "1 value" if len(problems) == 1 else f"{len(problems):,} values"
-    terminal.complain(f"{values} could not be read, {len(damaged):,} damaged")
-    return exit_code_of((damaged or problems)[0])
+    values = "1 value" if count == 1 else f"{count:,} values"
+    damaged = problems[ExitCode.STORE]
+    terminal.complain(f"{values} could not be read, {damaged:,} damaged")
+    return ExitCode.STORE if damaged else ExitCode.UNREADABLE
 
 
 # -- arguments and answers -----------------------------------------------------------------------
@@ -278,8 +295,16 @@ def _raw(value: object) -> bytes:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        return _utf8(value)
     raise InvalidError(f"--raw writes text and bytes, and the value is a {type(value).__name__}; use --json")
+
+
+def _utf8(text: str) -> bytes:
+    """`text` in UTF-8; what an argument had in other bytes becomes those again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"this text has no bytes ({error.reason}); use --json") from None
 
 
 def _missing(args: Arguments, key: Hashable, dictionary: AnyDict, terminal: Terminal) -> ExitCode:

@@ -68,15 +68,13 @@ class Progress:
         self.erase()
 
     def update(self, done: int, total: int) -> None:
-        """`done` of `total` units are done; shown if the last showing is long enough ago."""
+        """`done` of `total` units (0: of nobody knows how many) are done; shown if it is time to."""
         if self._stream is None or (now_s := time.monotonic()) < self._due_s:
             return
         self._due_s = now_s + PROGRESS_INTERVAL_S
         self._shown = True
-        share = f" ({min(100, 100 * done // total)} %)" if total else ""
-        self._stream.write(
-            f"\r{self._what}: {self._form(done)} of {self._form(max(done, total))}{share}\x1b[K"
-        )
+        share = f" of {self._form(max(done, total))} ({min(100, 100 * done // total)} %)" if total else ""
+        self._stream.write(f"\r{self._what}: {self._form(done)}{share}\x1b[K")
         self._stream.flush()
 
     def erase(self) -> None:

@@ -20,7 +20,7 @@ from ringdict.bench import plot, report
 from ringdict.bench.__main__ import main
 from ringdict.bench.circumstances import Circumstances
 from ringdict.bench.figures import MICROSECONDS, PER_SECOND, Sheet, Summary
-from ringdict.bench.interrupt import EXIT_CODE
+from ringdict.bench.interrupt import EXIT_CODE, held
 from ringdict.bench.loop import Row, compile_async_loop, compile_loop
 from ringdict.bench.operation import OPERATIONS, Operation
 from ringdict.bench.peer import MissingError, Peer, Statements
@@ -221,6 +221,17 @@ def test_a_wrong_answer_has_no_speed(runner: Runner, monkeypatch: pytest.MonkeyP
 
 # -- processes -----------------------------------------------------------------------------------
 
+
+def test_an_interrupt_can_be_held() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    reached = False
+    with pytest.raises(KeyboardInterrupt), held():
+        signal.raise_signal(signal.SIGINT)
+        reached = True
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 LISTENER = (
     "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
 )
@@ -287,6 +298,12 @@ def test_a_worker_runs_what_it_is_asked(tmp_path: Path) -> None:
     assert not worker.usable
 
 
+def test_a_reply_that_nobody_waited_for_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    with Worker("lmdb (floor)", Place(tmp_path)).ready() as worker:
+        worker.ask(Runner.store_plain, 10, 10)
+        assert worker.call(Runner.mean, "put", 10) > 0
+
+
 def test_a_worker_without_its_server_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="memcached"):
         Worker("pymemcache", Place(tmp_path, memcached="memcached is not installed")).ready()
@@ -302,7 +319,6 @@ TINY = Effort(
     beside_rounds=1,
     beside_s=0.0,
     fresh_processes=1,
-    disk_entries=100,
 )
 
 

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import ringdict
+from ringdict.cli import main
 
 if TYPE_CHECKING:
     from .conftest import Opener, Shell
@@ -21,6 +23,15 @@ WAIT_S_MAX = 60
 
 
 # -- what goes wrong -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Dict "d" where commands that run in this process look for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RINGDICT_HOME", str(tmp_path_factory.mktemp("made")))
+        ringdict.Dict.objects.create("d")
+        yield
 
 
 @pytest.mark.parametrize(
@@ -50,9 +61,15 @@ WAIT_S_MAX = 60
     ],
     ids=lambda words: " ".join(words)[:30],
 )
-def test_a_wrong_command_line_is_told_in_one_line(shell: Shell, store: Opener, words: list[str]) -> None:
-    store("d").hydrate()
-    shell.fails(*words, code=USAGE)
+@pytest.mark.usefixtures("made")
+def test_a_wrong_command_line_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["dict", *words]) == USAGE
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith("ringdict: ")
+    assert errors.count("\n") == 1
 
 
 def test_a_store_that_cannot_be_reached(shell: Shell, tmp_path: Path) -> None:
@@ -135,20 +152,28 @@ def test_a_person_is_asked(shell: Shell, answer: str, code: int, left: str) -> N
     assert shell("len", "d") == left
 
 
-def test_a_person_is_asked_before_a_dict_is_deleted(shell: Shell) -> None:
-    shell("put", "--create-if-missing", "d", "k", "v")
-    person = shell.person("dict", "delete", "d")
-    person.sees("Delete d with 1 entry? [y/N]")
-    person.type("yes\n")
-    code, screen = person.ends()
-    assert code == OK
-    assert "d is gone" in screen
+def test_a_person_is_asked_before_a_dict_is_deleted(shell: Shell, store: Opener) -> None:
+    store("d").update({"a": 1, "b": 2})
+    for answer, code, told in (("no\n", NO, "nothing was done"), ("yes\n", OK, "d is gone")):
+        person = shell.person("dict", "delete", "d")
+        person.sees("Delete d with 2 entries? [y/N]")
+        person.type(answer)
+        ended, screen = person.ends()
+        assert ended == code
+        assert told in screen
     shell.fails("len", "d", code=NAME)
 
 
 def test_a_terminal_is_not_steered_by_what_was_stored(shell: Shell, store: Opener) -> None:
     store("d")["k"] = "line\n\x1b[2J\x07end"
     assert shell.person("dict", "get", "d", "k").ends() == (OK, "line\n\\x1b[2J\\x07end\n")
+
+
+def test_a_person_sees_large_values_spread_out(shell: Shell, store: Opener) -> None:
+    store("d").update({"large": {"first": "x" * 20, "second": ["y" * 20]}, "huge": [2**40_000]})
+    code, screen = shell.person("dict", "get", "d", "large").ends()
+    assert (code, screen) == (OK, f"{{'first': '{'x' * 20}',\n 'second': ['{'y' * 20}']}}\n")
+    assert shell.person("dict", "get", "d", "huge").ends()[0] == OK
 
 
 def test_a_terminal_gets_what_fits(shell: Shell, store: Opener) -> None:

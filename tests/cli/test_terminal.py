@@ -59,8 +59,10 @@ def test_progress_is_shown_when_it_takes_long_and_then_goes(monkeypatch: pytest.
         assert screen.getvalue() == "\rreading: 2,500 of 5,000 (50 %)\x1b[K"
         now_s[0] = 2.0
         progress.update(6_000, 5_000)
+        assert screen.getvalue().endswith("\rreading: 6,000 of 6,000 (100 %)\x1b[K")
+        now_s[0] = 3.0
         progress.update(7_000, 0)
-    assert screen.getvalue().endswith("\rreading: 6,000 of 6,000 (100 %)\x1b[K\r\x1b[K")
+    assert screen.getvalue().endswith("\rreading: 7,000\x1b[K\r\x1b[K")
 
 
 def test_progress_is_silent_where_nobody_looks() -> None:

@@ -89,12 +89,14 @@ def reboot(clock: ManualClock) -> Callable[[], None]:
 
 
 @pytest.fixture
-def timed_store(url: str, clock: ManualClock) -> Store:
+def timed_store(url: str, clock: ManualClock) -> Iterator[Store]:
     """The store at `url`, on `clock`; it sweeps when a test says so."""
     address = parse(url)
     store = Store(address.folder, durability=address.durability, clock=clock, background=False)
     STORES.tenants[address.folder] = Tenant(address, store)
-    return store
+    yield store
+    STORES.tenants.pop(address.folder, None)
+    store.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 import trio
 
-from ringdict import Cluster, ConflictError, Dict, LockTimeoutError, NotFoundError, UnavailableError
+from ringdict import ClosedError, Cluster, ConflictError, Dict, LockTimeoutError, NotFoundError, UnavailableError
 from ringdict.node.gate import WriterGate
 
 Body = Callable[[], Awaitable[Any]]
@@ -644,6 +644,26 @@ def test_a_cancelled_block_deletes_its_ephemeral_dict(on: Library, cluster: Clus
     async def main() -> None:
         await on.cancel(use, when=lambda: bool(handles))
         with pytest.raises(NotFoundError):
+            await handles[0].len.aio()
+
+    on.run(main)
+
+
+def test_a_cancelled_block_closes_its_cluster(on: Library, url: str) -> None:
+    inside = False
+
+    async def use() -> None:
+        nonlocal inside
+        async with Cluster(url) as cluster:
+            handles.append(await Dict.from_name("d", create_if_missing=True, cluster=cluster).hydrate.aio())
+            inside = True
+            await on.sleep(WAIT_S)
+
+    handles: list[Dict[Any, Any]] = []
+
+    async def main() -> None:
+        await on.cancel(use, when=lambda: inside)
+        with pytest.raises(ClosedError):
             await handles[0].len.aio()
 
     on.run(main)

@@ -344,6 +344,7 @@ class Unhashable(tuple[object, ...]):
         (bytearray(), "bytearray"),
         (("a", ({},)), "dict"),
         (Unhashable(), "Unhashable"),
+        ((1, (Unhashable(),)), "Unhashable"),
     ],
 )
 def test_unhashable_keys_are_refused_in_pythons_words(key: object, name: str) -> None:
@@ -520,6 +521,10 @@ def test_damaged_keys_are_canonical_or_refused(key: object, data: st.DataObject)
         ("07 ff ff ff ff", "a day after the last"),
         ("08 ff ff ff ff ff ff ff ff", "an instant after the last"),
         ("09 7f ff ff ff ff ff ff ff", "an instant after the last"),
+        ("07 00 0b 49", "half a date"),
+        ("0a 07 00 0b 49", "half a date in a tuple"),
+        ("0b 07 00 0b 49", "half a date in a frozenset"),
+        ("08 00 e3 07", "half an instant"),
         ("0a", "a tuple without an end"),
         ("0a 04 61", "a str without an end"),
         ("0a 04 61 00", "a tuple without an end after a str"),

@@ -663,6 +663,7 @@ SET = msgpack.ExtType(extension.SET, b"")
         {"a": {"b": [SET, SET]}},
         {(LIST, 1): 1},
         msgpack.ExtType(extension.LIST, b"x"),
+        [msgpack.ExtType(extension.LIST, b"x"), 1],
         msgpack.ExtType(0, b""),
         msgpack.ExtType(0x55, b"abc"),
         msgpack.ExtType(extension.COMPLEX, b"abc"),

@@ -23,7 +23,7 @@ from typing import Any, Concatenate, Generic, NamedTuple, Never, ParamSpec, Self
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIFE_S_MAX = 60.0
+LIFE_S_MAX = 60
 WAIT_S_MAX = 30.0
 POLL_S = 0.001
 
@@ -143,7 +143,9 @@ class Child(Generic[R]):
 def _serve(line: Line, work: Callable[[], object]) -> Never:
     code = 1
     try:
-        faulthandler.dump_traceback_later(LIFE_S_MAX, exit=True, file=2)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        faulthandler.register(signal.SIGALRM, file=2, chain=True)
+        signal.alarm(LIFE_S_MAX)
         line.send(Returned(work()))
         code = 0
     except BaseException as error:  # noqa: BLE001 - belongs to the parent

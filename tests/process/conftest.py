@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ringdict import Cluster, Dict
+from ringdict.node.config import GATE_TIMEOUT_S
 from ringdict.node.durability import Durability
 from ringdict.node.store import Store
 
@@ -18,15 +19,21 @@ MakeCluster = Callable[..., Cluster]
 
 @pytest.fixture
 def clusters(tmp_path: Path) -> Iterator[MakeCluster]:
-    """Makes clusters in this test's folder: `clusters(durability="none", map_bytes=…)`.
+    """Makes clusters in this test's folder: `clusters(durability="fsync", timeout_s=0.5, map_bytes=…)`.
 
-    Options that only `Store` knows give a cluster on a store of its own.
+    Options that only `Store` knows (`map_bytes`, `clock`, `background`) give it a store of its own.
     """
     made: list[tuple[Cluster, Store | None]] = []
 
-    def make(folder: Path | None = None, *, durability: str = "none", **options: Any) -> Cluster:
+    def make(
+        folder: Path | None = None,
+        *,
+        durability: str = "none",
+        timeout_s: float = GATE_TIMEOUT_S,
+        **options: Any,
+    ) -> Cluster:
         folder = folder or tmp_path / "store"
-        cluster = Cluster(f"file://{folder}?durability={durability}")
+        cluster = Cluster(f"file://{folder}?durability={durability}", timeout_s=timeout_s)
         store = None
         if options:
             cluster._store = store = Store(folder, durability=Durability(durability), **options)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,14 @@ class Threads:
             self._errors.append(error)
             raise
 
+    @property
+    def failed(self) -> bool:
+        return bool(self._errors)
+
     def __enter__(self) -> Threads:
         for thread in self._threads:
             thread.start()
-        wait_until(lambda: all(self.rounds), "every thread to begin")
+        wait_until(lambda: all(self.rounds) or self.failed, "every thread to begin")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -171,17 +176,43 @@ def test_multiprocessing_by_fork_beside_busy_threads(dict_: AnyDict) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_process_pool_with_pickled_handles(cluster: Cluster, dict_: AnyDict, method: str) -> None:
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
-        pool_size = 12 if method == "fork" else 4
-        done = [pool.submit(dict_.update, {("p", number): number}) for number in range(pool_size)]
-        for future in done:
-            future.result(30)
-        sums = [pool.submit(dict_.incr, "sum", number) for number in range(pool_size)]
+def test_process_pool_with_pickled_handles(dict_: AnyDict, method: str) -> None:
+    calls = range(10)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+        puts = [pool.submit(methodcaller("put", ("p", number), number), dict_) for number in calls]
+        sums = [pool.submit(methodcaller("incr", "sum", number), dict_) for number in calls]
+        assert all(put.result(30) for put in puts)
         totals = sorted(future.result(30) for future in sums)
-    assert dict(dict_.items(("p",))) == {("p", number): number for number in range(pool_size)}
-    assert totals[-1] == dict_["sum"] == sum(range(pool_size))
+    assert dict(dict_.items(("p",))) == {("p", number): number for number in calls}
+    assert totals[-1] == dict_["sum"] == sum(calls)
+
+
+# -- beside threads that open and close --------------------------------------------------------------
+
+
+def open_use_close(url: str) -> None:
+    with Cluster(url) as cluster:
+        d: AnyDict = Dict.from_name("d", create_if_missing=True, cluster=cluster)
+        d["used"] = True
+        assert d["used"]
+
+
+def test_threads_that_open_and_close_one_store(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}?durability=none"
+    with Threads(*[lambda: open_use_close(url)] * 3) as threads:
+        wait_until(lambda: sum(threads.rounds) > 1_000 or threads.failed, "1,000 openings")
+
+
+def test_a_fork_beside_threads_that_open_and_close(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}?durability=none"
+
+    def go(line: Line) -> None:
+        open_use_close(url)
+
+    with Threads(lambda: open_use_close(url)):
+        for number in range(100):
+            with Child(go) as child:
+                assert child.result(10) is None, f"fork {number}"
 
 
 # -- a fork that cannot wait -------------------------------------------------------------------------
@@ -211,13 +242,15 @@ def test_a_fork_beside_a_transaction_that_does_not_end(
         except Error as error:
             return str(error)
 
-    with pytest.warns(RuntimeWarning, match="forked while"):
-        child = Child(look)
-    with child:
-        answer = child.result(5)
+    try:
+        with pytest.warns(RuntimeWarning, match="forked while"):
+            child = Child(look)
+        with child:
+            answer = child.result(5)
+    finally:
         over.set()
         thread.join()
-        assert answer == 1 or "fork" in answer
+    assert answer == 1 or "fork" in answer
     d["x"] = 2
     with Child(use, d, "later") as later:
         assert later.result() == 10
