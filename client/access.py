@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..exception import InvalidError
@@ -212,8 +212,7 @@ class Access(Handle, Generic[K, V]):
 
     async def _pop_some(self, io: Transport, bound: EmbeddedDict) -> tuple[object, object] | None:
         """Try entries in turn. Poppers begin at different places, or all would go for the same entry."""
-        partition = layout.PARTITION_NAMES[random.randrange(layout.PARTITIONS)]  # noqa: S311 - no secret
-        start: bytes | None = bound.dict_id + partition
+        start: bytes | None = bound.dict_id + os.urandom(layout.PARTITION_BYTES)
         for _ in ("from there to the end", "from the beginning"):
             while True:
                 with self._naming_damage():

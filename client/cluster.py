@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import NamedTuple, Self
 
 from ..exception import ClosedError, InvalidError, UnavailableError
 from ..node.config import GATE_TIMEOUT_S, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
@@ -20,8 +18,7 @@ from .transport import current
 ENVIRONMENT_DEFAULT = "main"
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """A URL taken apart: which folder, and how to use it. None: as the environment variables say."""
 
     folder: Path
@@ -29,22 +26,22 @@ class Address:
     value_bytes_max: int = VALUE_BYTES_DEFAULT
 
 
-@dataclass
 class Tenant:
     """A store that this process has open, and how many clusters use it."""
 
-    address: Address
-    store: Store
-    users: int = 0
+    def __init__(self, address: Address, store: Store) -> None:
+        self.address = address
+        self.store = store
+        self.users = 0
 
 
-@dataclass
 class Stores:
     """The stores that this process has open, one for each folder: LMDB allows no second handle."""
 
-    tenants: dict[Path, Tenant] = field(default_factory=dict)
-    #: Guards all that this file keeps. Held across a fork, so that no child finds it taken for ever.
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    def __init__(self) -> None:
+        self.tenants: dict[Path, Tenant] = {}
+        #: Guards all that this file keeps. Held across a fork, so that no child finds it taken for ever.
+        self.lock = threading.RLock()
 
     def rent(self, address: Address) -> Store:
         """The store at that address.
@@ -201,6 +198,8 @@ def parse(url: str) -> Address:
         InvalidError: it is not one that ringdict knows.
         UnavailableError: it names nodes, which this version cannot reach yet.
     """
+    from urllib.parse import parse_qsl, unquote, urlsplit  # 3 ms that a program without a URL does not pay
+
     parts = urlsplit(url)
     if parts.scheme == "ringdict":
         raise UnavailableError(

@@ -10,8 +10,7 @@ import itertools
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from ..exception import ConflictError, InvalidError, NotFoundError, StoreDamagedError
 from ..node.catalogue import Record
@@ -24,15 +23,16 @@ from .cluster import Cluster, resolve
 from .embedded import EmbeddedDict, by_id, find_dict
 from .keys import decode_key, encode_key
 from .transport import Transport
-from .values import ValueCodec
+
+if TYPE_CHECKING:
+    from .values import ValueCodec
 
 R = TypeVar("R")
 
 ID_PREFIX = "di-"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Which Dict a handle stands for, and how it treats it. Everything that a pickled handle carries.
 
     One of `name` and `dict_id` is set. `ttl_ms` None: whatever the Dict's is.
@@ -86,6 +86,8 @@ class Handle:
 
     def _adopt(self, bound: EmbeddedDict) -> EmbeddedDict:
         """Be bound to a Dict that was found."""
+        from .values import ValueCodec  # 8 ms, which `import ringdict` need not wait for
+
         self._codec = ValueCodec(
             allow_pickle=self._target.allow_pickle, value_bytes_max=bound.store.value_bytes_max
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, NewType, TypeVar
+from typing import Generic, NamedTuple, NewType, TypeVar
 
 __all__ = ["DictInfo", "Entry", "Prefix", "Version"]
 
@@ -19,8 +18,7 @@ Prefix = str | bytes | tuple[object, ...]
 """What keys can begin with: a str, bytes, or the first items of a tuple."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[V_co]):
+class Entry(NamedTuple, Generic[V_co]):
     """A value together with what is known of it: its version, and when it expires (None: never)."""
 
     value: V_co
@@ -28,8 +26,7 @@ class Entry(Generic[V_co]):
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class DictInfo:
+class DictInfo(NamedTuple):
     """What is known of a Dict as a whole.
 
     ``created_at`` carries a time zone. ``created_by`` is a login name (or ``RINGDICT_USER``).

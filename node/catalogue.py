@@ -8,11 +8,9 @@ before it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import NamedTuple
 
 import lmdb
-import ormsgpack
 
 from . import layout
 from .clock import Clock
@@ -36,10 +34,14 @@ class Record(NamedTuple):
     ttl_ms: int
 
     def encode(self) -> bytes:
+        import ormsgpack  # 8 ms, which `import ringdict` need not wait for
+
         return ormsgpack.packb(list(self))
 
     @classmethod
     def decode(cls, raw: bytes) -> Record:
+        import ormsgpack
+
         return cls(*ormsgpack.unpackb(raw))
 
 
@@ -62,6 +64,8 @@ UNBORN = Life(0, False)
 
 def dict_id(environment: str, name: str, life: int) -> bytes:
     """The 8 bytes that stand for the Dict of that name in its given life."""
+    from hashlib import blake2b  # loads OpenSSL, which `import ringdict` need not
+
     seed = f"{environment}/{name}\0".encode() + life.to_bytes(8, "big")
     while True:
         digest = blake2b(seed).digest()

@@ -13,8 +13,7 @@ import lmdb
 
 from ..exception import StoreFullError, UnavailableError
 from .config import COMPACTION_POLL_S
-from .datafile import DATA, FILE_MODE
-from .environment import LMDB_MAJOR
+from .datafile import DATA, FILE_MODE, LMDB_MAJOR
 from .folder import ENTRIES, Tenancy, prepare
 
 COPY = "compact.tmp"

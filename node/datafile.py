@@ -13,6 +13,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import lmdb
+
+from .config import MAP_BYTES_MIN, READERS_MAX
+
+LMDB_MAJOR = 0
+"""The stable 0.9 engine and file format, whatever else the binding brings along."""
 DATA = "data.mdb"
 LOCK = "lock.mdb"
 FILE_MODE = 0o666
@@ -56,3 +62,32 @@ def lengthen(folder: Path, size_bytes: int) -> None:
     if data.stat().st_size < size_bytes and hasattr(os, "posix_fallocate"):
         with suppress(OSError), data.open("r+b") as file:  # on a full disk the risk stays
             os.posix_fallocate(file.fileno(), 0, size_bytes)
+
+
+def open_smaller_and_smaller(folder: Path, *, sync: bool, map_bytes: int) -> lmdb.Environment:
+    """Open the environment with a map of that size, or the largest that the system gives.
+
+    Raises:
+        MemoryError: not even the smallest one.
+    """
+    while True:
+        try:
+            return lmdb.Environment(
+                str(folder),
+                map_size=map_bytes,
+                mode=FILE_MODE,
+                sync=sync,
+                metasync=sync,
+                max_readers=READERS_MAX,
+                max_spare_txns=0,  # a cached reader would survive a fork
+                lib_version=LMDB_MAJOR,
+            )
+        except (lmdb.MemoryError, MemoryError) as error:
+            if map_bytes // 2 < MAP_BYTES_MIN:
+                raise MemoryError from error
+            map_bytes //= 2
+
+
+def pages_bytes(environment: lmdb.Environment) -> int:
+    """The size of the pages that were ever taken, written or not."""
+    return (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]

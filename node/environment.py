@@ -30,12 +30,9 @@ from ..exception import (
     UnavailableError,
 )
 from . import datafile
-from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, MAP_BYTES_MIN, READERS_MAX
-from .datafile import FILE_MODE
+from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, READERS_MAX
 from .folder import DAMAGED, ELSEWHERE
 
-LMDB_MAJOR = 0
-"""The stable 0.9 engine and file format, whatever else the binding brings along."""
 ONE = (None,)
 """What `_active` grows by."""
 PAUSE_POLL_S = 0.000_05
@@ -195,7 +192,7 @@ class Environment:
     def used_bytes(self) -> int:
         """The size of the pages that were ever taken."""
         with self.reading():  # which a fork waits for
-            return pages_bytes(self.open())
+            return datafile.pages_bytes(self.open())
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -219,8 +216,8 @@ class Environment:
                 self._close_inherited()
                 if not datafile.reserve_lock_file(self.path, LOCK_FILE_BYTES):
                     raise self._full()
-                self._lmdb = self._open_smaller_and_smaller()
-                datafile.lengthen(self.path, pages_bytes(self._lmdb))
+                self._lmdb = self._opened()
+                datafile.lengthen(self.path, datafile.pages_bytes(self._lmdb))
                 self._begin = self._lmdb.begin
             return self._lmdb
 
@@ -236,29 +233,15 @@ class Environment:
         self._inherited.close()
         self._inherited = None
 
-    def _open_smaller_and_smaller(self) -> lmdb.Environment:
-        size_bytes = self._map_bytes
-        while True:
-            try:
-                return lmdb.Environment(
-                    str(self.path),
-                    map_size=size_bytes,
-                    mode=FILE_MODE,
-                    sync=self._sync,
-                    metasync=self._sync,
-                    max_readers=READERS_MAX,
-                    max_spare_txns=0,  # a cached reader would survive a fork
-                    lib_version=LMDB_MAJOR,
-                )
-            except (lmdb.MemoryError, MemoryError) as error:
-                if size_bytes // 2 < MAP_BYTES_MIN:
-                    raise UnavailableError(
-                        f"the system gives no {size_bytes} bytes of address space for the store in "
-                        f"{self.path.parent}; see `ulimit -v`"
-                    ) from error
-                size_bytes //= 2
-            except lmdb.Error as error:
-                raise self.translated(error) from error
+    def _opened(self) -> lmdb.Environment:
+        try:
+            return datafile.open_smaller_and_smaller(self.path, sync=self._sync, map_bytes=self._map_bytes)
+        except MemoryError as error:
+            raise UnavailableError(
+                f"the system gives no address space for the store in {self.path.parent}; see `ulimit -v`"
+            ) from error
+        except lmdb.Error as error:
+            raise self.translated(error) from error
 
     def _reopen(self) -> None:
         with self._pausing():
@@ -407,8 +390,3 @@ class Environment:
             f"the store in {self.path.parent} is damaged ({what}). Save what can be read with "
             "`ringdict dict items`, then remove the folder"
         )
-
-
-def pages_bytes(environment: lmdb.Environment) -> int:
-    """The size of the pages that were ever taken, written or not."""
-    return (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]

@@ -6,7 +6,6 @@ own records, the id 1 to the index of expiry instants; no Dict gets an id below 
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from struct import Struct
 
 from ..ring.partition import PARTITIONS_DEFAULT
@@ -45,6 +44,8 @@ def stored_key(key: bytes) -> bytes:
     """What stands in the store for `key`: itself, or its head and a hash when LMDB cannot hold it."""
     if len(key) <= KEY_INLINE_BYTES_MAX:
         return key
+    from hashlib import blake2b  # loads OpenSSL, which few keys need
+
     return key[:KEY_HEAD_BYTES] + blake2b(key, digest_size=16).digest()
 
 

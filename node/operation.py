@@ -15,7 +15,6 @@ from typing import ClassVar, Generic, TypeVar
 from ..exception import ValueTooLargeError
 from .edit import ABSENT, BatchRow, Edit
 from .entry import ATOMIC, Stored
-from .number import decode_number, encode_number
 from .table import Located, Table
 
 R_co = TypeVar("R_co", covariant=True)
@@ -194,6 +193,8 @@ class Increment(KeyOperation["int | float"]):
         self.body_bytes_max = body_bytes_max
 
     def apply(self, edit: Edit) -> int | float:
+        from .number import decode_number, encode_number  # the codec is loaded with the first value
+
         found, entry = edit.visible(self.located)
         start = self.initial if entry is None else decode_number(entry.body)
         if start is None:

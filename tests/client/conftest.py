@@ -95,7 +95,6 @@ def timed_store(url: str, clock: ManualClock) -> Iterator[Store]:
     store = Store(address.folder, durability=address.durability, clock=clock, background=False)
     STORES.tenants[address.folder] = Tenant(address, store)
     yield store
-    STORES.tenants.pop(address.folder, None)
     store.close()
 
 

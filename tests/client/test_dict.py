@@ -300,6 +300,15 @@ def test_who_does_not_allow_pickle_never_unpickles(d: Dict[Any, Any], cluster: C
     assert d["k"] == "overwritten"
 
 
+def test_who_cannot_read_a_value_does_not_take_it_away(d: Dict[Any, Any], cluster: Cluster) -> None:
+    pickling = Dict.from_name("d", cluster=cluster, allow_pickle=True)
+    pickling["k"] = Point(3)
+    for use in (lambda: d.pop("k"), lambda: d.pop("k", None), d.popitem):
+        with pytest.raises(DeserializationError):
+            use()
+    assert pickling.pop("k") == Point(3)
+
+
 def test_who_cannot_read_a_value_can_still_remove_it(d: Dict[Any, Any], cluster: Cluster) -> None:
     Dict.from_name("d", cluster=cluster, allow_pickle=True)["k"] = Point(3)
     del d["k"]
