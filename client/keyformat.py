@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, TypeAlias, Union
-from uuid import UUID
+from typing import TYPE_CHECKING, Final, TypeAlias, Union
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 Key: TypeAlias = Union[
-    bool, int, float, str, bytes, UUID, date, datetime, "tuple[Key, ...]", "frozenset[Key]", None
+    bool, int, float, str, bytes, "UUID", date, datetime, "tuple[Key, ...]", "frozenset[Key]", None
 ]
 
 # The first byte of a key, or of an item of a tuple. END ends a tuple, a frozenset, and a str or bytes in it.

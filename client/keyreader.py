@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from datetime import date, timedelta
-from uuid import UUID
 
 from ..node.config import KEY_DEPTH_MAX
 from .keyformat import (
@@ -100,6 +99,8 @@ def _read_record(data: bytes, tag: int, start: int) -> tuple[Key, int]:
     if tag == DATE:
         return date.fromordinal(int.from_bytes(data[start : start + 4], "big")), start + 4
     if tag == UUID_:
+        from uuid import UUID  # 4 ms that a program without such keys does not pay
+
         return UUID(bytes=data[start : start + 16]), start + 16
     if tag not in (NAIVE, AWARE):
         raise malformed(data)

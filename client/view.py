@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     from .dict import Dict
 
 T = TypeVar("T")
-Pick = Callable[["Dict[Any, Any]", bytes, bytes], T]
-"""Makes an element of the encoded key and value."""
+Pick = Callable[["Dict[Any, Any]", bytes, bytes | None], T]
+"""Makes an element of the encoded key and value; of a damaged value, which is None, or raises."""
 
 
-def pick_key(_: Dict[Any, Any], key: bytes, __: bytes) -> object:
+def pick_key(_: Dict[Any, Any], key: bytes, __: bytes | None) -> object:
     """The key."""
     return decode_key(key)
 
 
-def pick_value(handle: Dict[Any, Any], _: bytes, body: bytes) -> object:
+def pick_value(handle: Dict[Any, Any], key: bytes, body: bytes | None) -> object:
     """The value."""
+    if body is None:
+        handle._raise_damaged(decode_key(key))
     return handle._decode(body)
 
 
-def pick_item(handle: Dict[Any, Any], key: bytes, body: bytes) -> tuple[object, object]:
+def pick_item(handle: Dict[Any, Any], key: bytes, body: bytes | None) -> tuple[object, object]:
     """Both."""
-    return decode_key(key), handle._decode(body)
+    return decode_key(key), pick_value(handle, key, body)
 
 
 class Stream(Generic[T]):
@@ -79,7 +81,7 @@ class AsyncStream(AsyncIterator[T]):
         self._stream = stream
         self._bound: EmbeddedDict | None = None
         self._next: bytes | None = None
-        self._entries: Iterator[tuple[bytes, bytes]] = iter(())
+        self._entries: Iterator[tuple[bytes, bytes | None]] = iter(())
 
     async def __anext__(self) -> T:
         stream = self._stream

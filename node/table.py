@@ -50,7 +50,7 @@ class Page(NamedTuple):
     """A stretch of a scan: (key, value's bytes) of what it found, and where the next stretch begins
     (None: this was the last)."""
 
-    entries: list[tuple[bytes, bytes]]
+    entries: list[tuple[bytes, bytes | None]]
     next: bytes | None
 
 
@@ -151,15 +151,13 @@ class Table:
         """The stretch of entries from the place `start` on, with keys that start with `prefix`.
 
         They come in order of partition, then key. The stretch is bounded in entries and bytes, and no
-        transaction stays open behind it. It may be empty without being the last.
-
-        Raises:
-            DamagedEntryError: with the damaged key as its argument.
+        transaction stays open behind it. It may be empty without being the last. A damaged entry stands
+        there with None: it must not hide those beside it.
         """
         with self.store.reading() as transaction:
             state = self._state(transaction)
             rows, next_start = self._rows(transaction, start, prefix[:KEY_HEAD_BYTES])
-        entries: list[tuple[bytes, bytes]] = []
+        entries: list[tuple[bytes, bytes | None]] = []
         seed = self._seed
         long_prefix = len(prefix) > KEY_HEAD_BYTES
         for place, raw in rows:
@@ -168,9 +166,13 @@ class Table:
                 key = whole_key(raw)
             if long_prefix and not key.startswith(prefix):
                 continue  # only its head matches
-            body = self._named_body(raw, key, xxh3_64_intdigest(key, seed), state)
-            if body is not None:
-                entries.append((key, body))
+            try:
+                body = self._body(raw, xxh3_64_intdigest(key, seed), state)
+            except DamagedEntryError:
+                entries.append((key, None))
+            else:
+                if body is not None:
+                    entries.append((key, body))
         return Page(entries, next_start)
 
     # -- inside ----------------------------------------------------------------------------------

@@ -15,7 +15,15 @@ from typing import Any, Protocol
 import pytest
 import trio
 
-from ringdict import ClosedError, Cluster, ConflictError, Dict, LockTimeoutError, NotFoundError, UnavailableError
+from ringdict import (
+    ClosedError,
+    Cluster,
+    ConflictError,
+    Dict,
+    LockTimeoutError,
+    NotFoundError,
+    UnavailableError,
+)
 from ringdict.node.gate import WriterGate
 
 Body = Callable[[], Awaitable[Any]]
@@ -412,7 +420,10 @@ def test_a_deadline_passes_while_others_write(on: Library, url: str) -> None:
     async def main() -> None:
         async with Cluster(url, timeout_s=0.05) as cluster:
             d = await Dict.from_name("d", create_if_missing=True, cluster=cluster).hydrate.aio()
-            with gate_held(cluster.store.folder), pytest.raises(UnavailableError, match="Nothing was written"):
+            with (
+                gate_held(cluster.store.folder),
+                pytest.raises(UnavailableError, match="Nothing was written"),
+            ):
                 await d.put.aio("k", 1)
             assert await d.get.aio("k") is None
             await d.put.aio("k", 2)

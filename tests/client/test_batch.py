@@ -12,7 +12,6 @@ from ringdict import Cluster, Dict, PartialFailureError, StoreFullError, Unavail
 from ringdict.node.config import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
 from ringdict.node.store import Store
 
-
 # -- update --------------------------------------------------------------------------------------
 
 
@@ -89,8 +88,8 @@ def test_one_bad_pair_and_none_is_written(d: Dict[Any, Any]) -> None:
 
 
 def test_update_counts_once_what_it_overwrites(d: Dict[Any, Any]) -> None:
-    d.update({n: "old" for n in range(10)})
-    d.update({n: "newer" for n in range(5, 20)})
+    d.update(dict.fromkeys(range(10), "old"))
+    d.update(dict.fromkeys(range(5, 20), "newer"))
     assert len(d) == 20
     assert d.info().entries == len(list(d)) == 20
     assert sorted(value for value in d.values() if value == "old") == ["old"] * 5
@@ -147,7 +146,9 @@ def test_part_of_an_update_failed(
     d: Dict[Any, Any], cluster: Cluster, large: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(cluster.store, monkeypatch, 1, cause := StoreFullError("the disk is full"))
-    with pytest.raises(PartialFailureError, match="10000 of 20005 keys are done; then: the disk is full") as caught:
+    with pytest.raises(
+        PartialFailureError, match="10000 of 20005 keys are done; then: the disk is full"
+    ) as caught:
         d.update(large)
     monkeypatch.undo()
     assert caught.value.__cause__ is cause

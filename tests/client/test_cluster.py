@@ -11,16 +11,27 @@ from typing import Any
 import pytest
 import trio
 
-from ringdict import ClosedError, Cluster, Dict, InvalidError, NotFoundError, UnavailableError, ValueTooLargeError
+from ringdict import (
+    ClosedError,
+    Cluster,
+    Dict,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    ValueTooLargeError,
+)
 from ringdict.client.cluster import STORES, forget
 from ringdict.node.durability import Durability
-
 
 # -- URLs ----------------------------------------------------------------------------------------
 
 
 def test_a_file_url_names_a_folder(tmp_path: Path) -> None:
-    for url in (f"file://{tmp_path}/a%20b", f"file://localhost{tmp_path}/a%20b", [f"file://{tmp_path}/a%20b"]):
+    for url in (
+        f"file://{tmp_path}/a%20b",
+        f"file://localhost{tmp_path}/a%20b",
+        [f"file://{tmp_path}/a%20b"],
+    ):
         with Cluster(url) as cluster:
             Dict.from_name("d", create_if_missing=True, cluster=cluster)["k"] = 1
             assert cluster.store.folder == tmp_path / "a b"
@@ -127,7 +138,9 @@ def test_else_it_is_in_the_users_state_folder(
 
 
 @pytest.mark.parametrize("durability", ["fsync", "none"])
-def test_ringdict_durability_says_how(durability: str, default: Callable[..., Cluster], tmp_path: Path) -> None:
+def test_ringdict_durability_says_how(
+    durability: str, default: Callable[..., Cluster], tmp_path: Path
+) -> None:
     cluster = default(RINGDICT_HOME=str(tmp_path), RINGDICT_DURABILITY=durability)
     assert cluster.store.durability.value == durability
 
@@ -155,7 +168,9 @@ def test_ringdict_value_bytes_max_says_how_large(default: Callable[..., Cluster]
         ("RINGDICT_URL", "file://host/folder"),
     ],
 )
-def test_a_wrong_variable_is_refused_at_first_use(name: str, value: str, default: Callable[..., Cluster]) -> None:
+def test_a_wrong_variable_is_refused_at_first_use(
+    name: str, value: str, default: Callable[..., Cluster]
+) -> None:
     cluster = default(**{name: value})
     with pytest.raises(InvalidError):
         Dict.from_name("d", create_if_missing=True, cluster=cluster).hydrate()

@@ -58,7 +58,9 @@ def test_it_takes_a_default_ttl_and_allow_pickle(cluster: Cluster) -> None:
         assert d.ttl("k") == pytest.approx(60, abs=5)
 
 
-def test_it_may_be_deleted_under_its_owner(cluster: Cluster, timed_store: Store, advance: Callable[[float], None]) -> None:
+def test_it_may_be_deleted_under_its_owner(
+    cluster: Cluster, timed_store: Store, advance: Callable[[float], None]
+) -> None:
     with Dict.ephemeral(cluster=cluster) as d:
         advance(HEARTBEAT_TIMEOUT_S + 1)
         while timed_store.sweep():
@@ -67,7 +69,9 @@ def test_it_may_be_deleted_under_its_owner(cluster: Cluster, timed_store: Store,
             len(d)
 
 
-def test_it_is_made_and_deleted_in_one_store(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_it_is_made_and_deleted_in_one_store(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     """Variables are read at first use, and what they say later does not matter."""
     monkeypatch.setenv("RINGDICT_URL", url)
     with Dict.ephemeral() as d:
@@ -120,7 +124,9 @@ def test_it_is_collected_after_the_host_was_booted_again(
         d["k"]
 
 
-def test_heartbeats_keep_it_alive(timed_store: Store, cluster: Cluster, advance: Callable[[float], None]) -> None:
+def test_heartbeats_keep_it_alive(
+    timed_store: Store, cluster: Cluster, advance: Callable[[float], None]
+) -> None:
     d = abandoned(cluster)
     dict_id = bytes.fromhex(d.object_id.removeprefix("di-"))
     heart = Heart(timed_store, dict_id, interval_s=3600)

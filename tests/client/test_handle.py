@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import MutableMapping
-from datetime import timedelta, timezone
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,14 @@ def test_making_a_handle_touches_no_disk(tmp_path: Path, url: str) -> None:
 
 def test_a_missing_dict_is_missed_at_first_use(cluster: Cluster) -> None:
     d = Dict.from_name("missing", cluster=cluster)
-    for use in (lambda: d["k"], lambda: d.get("k"), lambda: d.put("k", 1), lambda: len(d), lambda: list(d), d.hydrate):
+    for use in (
+        lambda: d["k"],
+        lambda: d.get("k"),
+        lambda: d.put("k", 1),
+        lambda: len(d),
+        lambda: list(d),
+        d.hydrate,
+    ):
         with pytest.raises(NotFoundError, match="'missing'"):
             use()
 
@@ -133,7 +140,9 @@ def test_a_name_lives_in_an_environment(cluster: Cluster) -> None:
     assert Dict.from_name("d", cluster=cluster, environment_name="main") == main
 
 
-def test_the_variable_names_the_environment_at_first_use(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_names_the_environment_at_first_use(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     d = Dict.from_name("d", create_if_missing=True, cluster=cluster)
     monkeypatch.setenv("RINGDICT_ENVIRONMENT", "staging")
     d["k"] = 1
@@ -164,18 +173,22 @@ def test_repr_is_how_to_make_the_handle(d: Dict[Any, Any]) -> None:
     assert repr(Dict.from_id("di-0123456789abcdef")) == "ringdict.Dict.from_id('di-0123456789abcdef')"
 
 
-def test_info_tells_who_made_it_when_and_what_is_in_it(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_tells_who_made_it_when_and_what_is_in_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RINGDICT_USER", "ada")
     d = Dict.from_name("d", create_if_missing=True, cluster=cluster)
     d.update(a=1, b="two")
     info = d.info()
     assert isinstance(info, DictInfo)
     assert (info.name, info.created_by, info.entries) == ("d", "ada", 2)
-    assert info.created_at.tzinfo is timezone.utc
+    assert info.created_at.tzinfo is UTC
     assert info.bytes == len(b"?a?b") + len(b"\x01" + b"\xa3two")
 
 
-def test_the_login_name_made_it_where_no_variable_says_so(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_login_name_made_it_where_no_variable_says_so(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOGNAME", "grace")
     assert Dict.from_name("d", create_if_missing=True, cluster=cluster).info().created_by == "grace"
 
@@ -213,7 +226,9 @@ def test_from_id_knows_the_name_before_anything_else_was_asked(d: Dict[Any, Any]
     assert Dict.from_id(d.object_id, cluster=cluster).name == "d"
 
 
-@pytest.mark.parametrize("text", ["", "di-", "di-12", "0123456789abcdef", "di-0123456789abcdef00", "di-zz", None, 5, b"di-"])
+@pytest.mark.parametrize(
+    "text", ["", "di-", "di-12", "0123456789abcdef", "di-0123456789abcdef00", "di-zz", None, 5, b"di-"]
+)
 def test_what_is_no_id_is_refused_at_once(text: Any) -> None:
     with pytest.raises(InvalidError, match="not the id of a Dict"):
         Dict.from_id(text)
@@ -276,7 +291,9 @@ def test_a_handle_of_a_deleted_dict_says_not_found(use: str, d: Dict[Any, Any], 
 
 
 @pytest.mark.parametrize("use", [use for use in USES if use not in {"d[k]", "del d[k]", "popitem", "ttl"}])
-def test_a_handle_works_again_once_its_dict_was_made_anew(use: str, d: Dict[Any, Any], cluster: Cluster) -> None:
+def test_a_handle_works_again_once_its_dict_was_made_anew(
+    use: str, d: Dict[Any, Any], cluster: Cluster
+) -> None:
     d["of the old one"] = 1
     Dict.objects.delete("d", cluster=cluster)
     Dict.objects.create("d", cluster=cluster)
@@ -285,7 +302,9 @@ def test_a_handle_works_again_once_its_dict_was_made_anew(use: str, d: Dict[Any,
 
 
 @pytest.mark.parametrize("use", ["d[k]", "del d[k]", "popitem", "ttl"])
-def test_a_key_of_the_old_dict_is_missing_in_the_new_one(use: str, d: Dict[Any, Any], cluster: Cluster) -> None:
+def test_a_key_of_the_old_dict_is_missing_in_the_new_one(
+    use: str, d: Dict[Any, Any], cluster: Cluster
+) -> None:
     d["k"] = 1
     Dict.objects.delete("d", cluster=cluster)
     Dict.objects.create("d", cluster=cluster)
@@ -337,7 +356,9 @@ def test_the_same_default_ttl_may_be_named_again(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(("stored", "named"), [(60, 61), (None, 60)])
-def test_another_default_ttl_is_refused_at_first_use(stored: float | None, named: float, cluster: Cluster) -> None:
+def test_another_default_ttl_is_refused_at_first_use(
+    stored: float | None, named: float, cluster: Cluster
+) -> None:
     Dict.objects.create("d", ttl=stored, cluster=cluster)
     d = Dict.from_name("d", cluster=cluster, ttl=named)
     for _ in range(2):
@@ -369,13 +390,18 @@ def test_a_copy_of_a_handle_is_another_handle_of_the_same_dict(clone: Any, d: Di
 def test_a_handle_is_good_in_another_process(d: Dict[Any, Any], url: str) -> None:
     d["question"] = 6 * 7
     raw = pickle.dumps(Dict.from_name("d", cluster=url))
-    python("import pickle, sys; d = pickle.loads(bytes.fromhex(sys.argv[1])); d['answer'] = d['question']", raw.hex())
+    python(
+        "import pickle, sys; d = pickle.loads(bytes.fromhex(sys.argv[1])); d['answer'] = d['question']",
+        raw.hex(),
+    )
     assert d["answer"] == 42
 
 
 def test_an_environment_travels_along(url: str) -> None:
     handle = Dict.from_name("d", create_if_missing=True, cluster=url, environment_name="test")
-    python("import pickle, sys; pickle.loads(bytes.fromhex(sys.argv[1]))['k'] = 1", pickle.dumps(handle).hex())
+    python(
+        "import pickle, sys; pickle.loads(bytes.fromhex(sys.argv[1]))['k'] = 1", pickle.dumps(handle).hex()
+    )
     with Cluster(url) as cluster:
         assert Dict.from_name("d", cluster=cluster, environment_name="test")["k"] == 1
 
@@ -402,7 +428,7 @@ def test_two_dicts_are_equal_if_what_they_hold_is(cluster: Cluster) -> None:
 def test_a_dict_is_equal_to_a_mapping_that_holds_the_same(d: Dict[Any, Any]) -> None:
     d.update(a=1, b=2)
     assert d == {"b": 2, "a": 1}
-    assert {"b": 2, "a": 1} == d
+    assert d == {"b": 2, "a": 1}
     assert d != {"a": 1}
     assert d != [("a", 1), ("b", 2)]
 

@@ -178,7 +178,9 @@ def test_a_large_value_has_a_page_of_its_own(url: str) -> None:
 # -- while others do something -------------------------------------------------------------------
 
 
-def test_each_key_comes_once_and_none_is_missed_while_others_write(full: Dict[Any, Any], cluster: Cluster) -> None:
+def test_each_key_comes_once_and_none_is_missed_while_others_write(
+    full: Dict[Any, Any], cluster: Cluster
+) -> None:
     other = Dict.from_name("d", cluster=cluster)
     seen: Counter[Any] = Counter()
     for turn, key in enumerate(full):

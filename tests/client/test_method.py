@@ -70,7 +70,11 @@ def test_a_method_says_what_it_does(name: str) -> None:
 
 def test_no_method_was_forgotten_here() -> None:
     d = Dict.from_name("d")
-    public = [name for name in dir(Dict) if not name.startswith("_") and name not in {"name", "object_id", "objects"}]
+    public = [
+        name
+        for name in dir(Dict)
+        if not name.startswith("_") and name not in {"name", "object_id", "objects"}
+    ]
     assert {name for name in public if hasattr(getattr(d, name), "aio")} == set(METHODS)
 
 
@@ -96,7 +100,12 @@ def test_the_async_form_is_a_coroutine_function() -> None:
 
 def test_a_wrong_call_says_so_as_python_does(d: Dict[Any, Any]) -> None:
     wrong: Any = d
-    for call in (lambda: wrong.put(1), lambda: wrong.get(), lambda: wrong.get(1, defualt=2), lambda: wrong.len(1)):
+    for call in (
+        lambda: wrong.put(1),
+        lambda: wrong.get(),
+        lambda: wrong.get(1, defualt=2),
+        lambda: wrong.len(1),
+    ):
         with pytest.raises(TypeError):
             call()
 

@@ -170,7 +170,7 @@ class DictMachine(RuleBasedStateMachine):
         except (KeyError, TypeError, ConflictError, OverflowError) as error:
             return type(error)
 
-    def expiry(self, model: Model, ttl: float | None | str) -> int | None:
+    def expiry(self, model: Model, ttl: float | str | None) -> int | None:
         ttl = model.default_ttl if ttl == "unset" else ttl
         return None if ttl is None else self.now_ms + math.ceil(float(ttl) * 1000)
 
@@ -262,7 +262,9 @@ class DictMachine(RuleBasedStateMachine):
     @rule(name=names, number=which, key=keys, at=st.sampled_from(["any", "current", "old"]))
     def pop(self, name: str, number: int, key: Any, at: str) -> None:
         d, model = self.both(name, number)
-        more = {} if model is None or at == "any" else {"if_version": model.versions.get(key, 1) - (at == "old")}
+        more = (
+            {} if model is None or at == "any" else {"if_version": model.versions.get(key, 1) - (at == "old")}
+        )
         answer = self.answer(lambda: d.pop(key, ABSENT, **more), model)
         if model is None:
             return
@@ -305,12 +307,19 @@ class DictMachine(RuleBasedStateMachine):
             assert ttl is KeyError
             assert d.get_entry(key) is None
         else:
-            assert ttl == (None if standing.expires_ms is None else (standing.expires_ms - self.now_ms) / 1000)
+            assert ttl == (
+                None if standing.expires_ms is None else (standing.expires_ms - self.now_ms) / 1000
+            )
             assert type(d[key]) is type(standing.value)
 
     # -- many keys -------------------------------------------------------------------------------
 
-    @rule(name=names, number=which, pairs=st.lists(st.tuples(keys, values), max_size=8), ttl=ttls | st.just("unset"))
+    @rule(
+        name=names,
+        number=which,
+        pairs=st.lists(st.tuples(keys, values), max_size=8),
+        ttl=ttls | st.just("unset"),
+    )
     def update(self, name: str, number: int, pairs: list[tuple[Any, Any]], ttl: Any) -> None:
         d, model = self.both(name, number)
         more = {} if ttl == "unset" else {"ttl": ttl}
@@ -387,7 +396,9 @@ class DictMachine(RuleBasedStateMachine):
                 return
             except StopIteration:
                 present = scan.model.present(self.now_ms)
-                throughout = {key for key, born in scan.there.items() if key in present and present[key].born == born}
+                throughout = {
+                    key for key, born in scan.there.items() if key in present and present[key].born == born
+                }
                 assert throughout <= scan.seen
                 self.scans.remove(scan)
                 return
@@ -527,7 +538,9 @@ class DictMachine(RuleBasedStateMachine):
             bytes_ = sum(len(key) + len(CODEC.encode(each.value)) for key, each in expected.items())
             assert (state.entries, state.bytes, state.expiring) == (len(expected), bytes_, expiring)
             of_entries = [place for place in places if place.startswith(bound.dict_id)]
-            assert sum(place[layout.PREFIX_BYTES] != layout.LOCK_SPACE[0] for place in of_entries) == len(expected)
+            assert sum(place[layout.PREFIX_BYTES] != layout.LOCK_SPACE[0] for place in of_entries) == len(
+                expected
+            )
             of_index = [place for place in places if place.startswith(layout.EXPIRY + bound.dict_id)]
             assert len(of_index) == expiring
             places = [place for place in places if place not in {*of_entries, *of_index}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -69,7 +69,9 @@ def test_list_gives_the_newest_first(three: Cluster) -> None:
     assert names(three) == ["third", "second", "first"]
 
 
-@pytest.mark.parametrize(("count", "expected"), [(0, []), (2, ["third", "second"]), (9, ["third", "second", "first"])])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, []), (2, ["third", "second"]), (9, ["third", "second", "first"])]
+)
 def test_list_gives_no_more_than_was_asked_for(count: int, expected: list[str], three: Cluster) -> None:
     assert names(three, max_objects=count) == expected
 
@@ -89,7 +91,7 @@ def test_list_gives_what_was_made_before_an_instant(three: Cluster) -> None:
     assert names(three, created_before="2001-02-03") == []
 
 
-@pytest.mark.parametrize("when", ["yesterday", "", 5, datetime.now(timezone.utc).date()])
+@pytest.mark.parametrize("when", ["yesterday", "", 5, datetime.now(UTC).date()])
 def test_what_is_no_instant_is_refused(when: Any, cluster: Cluster) -> None:
     with pytest.raises((InvalidError, TypeError)):
         objects.list(created_before=when, cluster=cluster)
@@ -147,8 +149,10 @@ def test_a_dict_made_many_times_never_meets_what_was_before(cluster: Cluster) ->
     assert len(ids) == 10
 
 
-def test_the_space_of_a_deleted_dict_is_swept(timed: Dict[Any, Any], timed_store: Store, cluster: Cluster) -> None:
-    timed.update({n: "x" * 100 for n in range(2_000)}, ttl=100)
+def test_the_space_of_a_deleted_dict_is_swept(
+    timed: Dict[Any, Any], timed_store: Store, cluster: Cluster
+) -> None:
+    timed.update(dict.fromkeys(range(2000), "x" * 100), ttl=100)
     other = Dict.from_name("other", create_if_missing=True, cluster=cluster)
     other.put("k", 1, ttl=100)
     objects.delete("d", cluster=cluster)

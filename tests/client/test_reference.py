@@ -48,7 +48,9 @@ def test_quick_start(run: Run) -> None:
     assert ringdict.Dict.from_name("my-cache") == {"key": {"data": [1, 2, 3]}}
 
 
-def test_basic_operations(run: Run, cache: ringdict.Dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_basic_operations(
+    run: Run, cache: ringdict.Dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     cache["left over"] = 1
     program = run("Basic operations")
     assert program["user"] is None
@@ -93,7 +95,9 @@ def test_caching(run: Run, cache: ringdict.Dict[str, Any]) -> None:
         computed.append(key)
         return key.upper()
 
-    cached_compute = run("Caching", cache=cache, expensive_computation=expensive_computation)["cached_compute"]
+    cached_compute = run("Caching", cache=cache, expensive_computation=expensive_computation)[
+        "cached_compute"
+    ]
     assert [cached_compute("a"), cached_compute("a"), cached_compute("b")] == ["A", "A", "B"]
     assert computed == ["a", "b"]
     assert cache == {"a": "A", "b": "B"}

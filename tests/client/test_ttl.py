@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -49,7 +49,9 @@ def test_the_shortest_ttl_is_a_millisecond(timed: Dict[Any, Any], advance: Advan
     assert "k" not in timed
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 0.0, float("nan"), float("-inf"), timedelta(0), timedelta(-1), True, "5", b"", [5], 5j])
+@pytest.mark.parametrize(
+    "ttl", [0, -1, 0.0, float("nan"), float("-inf"), timedelta(0), timedelta(-1), True, "5", b"", [5], 5j]
+)
 def test_another_ttl_is_refused_before_anything_is_written(ttl: Any, timed: Dict[Any, Any]) -> None:
     timed["there"] = 1
     uses: dict[str, Callable[[], object]] = {
@@ -224,7 +226,7 @@ def test_ttl_tells_the_seconds_left(timed: Dict[Any, Any], advance: Advance) -> 
 
 
 def test_get_entry_tells_the_instant_with_its_zone(timed: Dict[Any, Any], timed_store: Store) -> None:
-    now = datetime.fromtimestamp(timed_store.host.wall_ms() / 1000, timezone.utc)
+    now = datetime.fromtimestamp(timed_store.host.wall_ms() / 1000, UTC)
     timed.put("k", 1, ttl=60)
     entry = timed.get_entry("k")
     assert entry is not None
@@ -276,7 +278,7 @@ def test_sweeping_changes_no_answer(timed: Dict[Any, Any], timed_store: Store, a
 def test_sweeping_gives_back_the_bytes(timed: Dict[Any, Any], timed_store: Store, advance: Advance) -> None:
     timed["k"] = 1
     empty = timed.info().bytes
-    timed.update({n: "x" * 100 for n in range(100)}, ttl=10)
+    timed.update(dict.fromkeys(range(100), "x" * 100), ttl=10)
     assert timed.info().bytes > empty + 10_000
     advance(10)
     while timed_store.sweep():

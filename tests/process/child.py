@@ -66,7 +66,7 @@ class Child(Generic[R]):
 
     # -- listening ---------------------------------------------------------------------------------
 
-    def receive(self, timeout_s: float = WAIT_S_MAX) -> Any:  # noqa: ANN401 - whatever was sent
+    def receive(self, timeout_s: float = WAIT_S_MAX) -> Any:
         """The next thing the child sends; raises what the child raised."""
         message = self._next(timeout_s)
         assert not isinstance(message, Returned), f"process {self.pid} ended with {message.value!r}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ringdict import Cluster, Dict
 from ringdict.node.config import GATE_TIMEOUT_S
 from ringdict.node.durability import Durability

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import resource
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ringdict import Cluster, Dict
-from ringdict.exception import Error, StoreDamagedError, StoreFullError, UnavailableError
+from ringdict.exception import StoreFullError, UnavailableError
 from ringdict.node.config import KIB, MIB
-from ringdict.node.folder import prepare
-from ringdict.node.store import Store
 
 from .audit import check_consistent
 from .child import Child, Line
@@ -131,7 +126,9 @@ def test_disk_full(clusters: MakeCluster, disk: SmallDisk, fill: Fill, durabilit
     rng = random.Random(seed)
     cluster = clusters(disk.folder / "store", durability=durability)
     d = opened(cluster)
-    disk.fill(but_bytes=rng.randrange(200 * KIB, 3 * MIB))  # so that it fails at ever other places of a commit
+    disk.fill(
+        but_bytes=rng.randrange(200 * KIB, 3 * MIB)
+    )  # so that it fails at ever other places of a commit
     acknowledged = fill_up(d, fill, rng)
     assert dict(d.items()) == acknowledged, f"seed {seed}"
     check_consistent(cluster.store)
@@ -178,7 +175,7 @@ def test_atomic_operations_on_a_full_disk_decide_nothing(
 def test_clear_on_a_disk_that_is_nearly_full(clusters: MakeCluster, disk: SmallDisk, room_bytes: int) -> None:
     cluster = clusters(disk.folder / "store", background=False)
     d = opened(cluster)
-    d.update({key: "x" * 500 for key in range(3_000)})
+    d.update(dict.fromkeys(range(3000), "x" * 500))
     disk.fill(but_bytes=room_bytes)
     try:
         d.clear()

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import pickle
 import random
 import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ringdict import Cluster, Dict
 from ringdict.exception import Error
 from ringdict.node import environment
@@ -349,7 +347,9 @@ def test_50_processes_open_one_new_store_at_once(clusters: MakeCluster, tmp_path
     cluster = clusters()
     begin_s = time.monotonic()
     programs = [
-        subprocess.Popen([sys.executable, "-c", PROGRAM, str(cluster.url), str(number)], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(cluster.url), str(number)], stderr=subprocess.PIPE
+        )
         for number in range(50)
     ]
     for program in programs:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+
 from ringdict import Cluster, Dict
 from ringdict.exception import UnavailableError
 from ringdict.node.gate import lock_holders
@@ -31,7 +32,7 @@ def opened(cluster: Cluster) -> AnyDict:
 
 
 def update_back_to_back(line: Line, d: AnyDict) -> list[float]:
-    pairs = {key: "x" * 100 for key in range(BATCH)}
+    pairs = dict.fromkeys(range(BATCH), "x" * 100)
     d.update(pairs)
     line.send("begun")
     durations_s = []
@@ -61,7 +62,9 @@ def test_a_put_beside_back_to_back_updates(dict_: AnyDict) -> None:
             waits_s.append(time.perf_counter() - begin_s)
         child.line.send("stop")
         update_s = statistics.median(child.result())
-    assert statistics.quantiles(waits_s, n=100)[98] < 2 * update_s + 0.05, f"beside updates of {update_s:.3f} s"
+    assert statistics.quantiles(waits_s, n=100)[98] < 2 * update_s + 0.05, (
+        f"beside updates of {update_s:.3f} s"
+    )
 
 
 def test_turns_are_shared(dict_: AnyDict) -> None:

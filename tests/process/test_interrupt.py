@@ -8,6 +8,7 @@ import signal
 from typing import Any
 
 import pytest
+
 from ringdict import Cluster, Dict
 from ringdict.node.store import Store
 
@@ -71,7 +72,9 @@ def be_interrupted(line: Line, cluster: Cluster, seed: int, times: int) -> int:
     return times
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(2, 12))])
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(2, 12))]
+)
 def test_time_limits_at_any_moment(cluster: Cluster, seed: int) -> None:
     with Child(be_interrupted, cluster, seed, 1_000) as child:
         assert child.result() == 1_000

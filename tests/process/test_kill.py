@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+
 from ringdict import Cluster, Dict
 from ringdict.client.keys import encode_key
 from ringdict.node import layout
@@ -66,15 +67,13 @@ def steps(seed: int) -> Iterator[Step]:
     rng = random.Random(seed)
     keys = range(500)
     for number in itertools.count():
-        kind = rng.choices(
-            ("put", "pop", "update", "delete_many", "clear"), weights=(70, 10, 10, 8, 2)
-        )[0]
+        kind = rng.choices(("put", "pop", "update", "delete_many", "clear"), weights=(70, 10, 10, 8, 2))[0]
         if kind == "put":
             yield Step(kind, rng.choice(keys), (number, "x" * rng.choice((1, 100, 3_000, 20_000))))
         elif kind == "pop":
             yield Step(kind, rng.choice(keys))
         elif kind == "update":
-            yield Step(kind, {key: number for key in rng.sample(keys, rng.randrange(1, 300))})
+            yield Step(kind, dict.fromkeys(rng.sample(keys, rng.randrange(1, 300)), number))
         elif kind == "delete_many":
             yield Step(kind, rng.sample(keys, rng.randrange(1, 300)))
         else:
@@ -180,15 +179,13 @@ def sweep_again_and_again(line: Line, cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_sweeper_killed_at_work_is_followed_by_another(
-    clusters: MakeCluster, seed: int
-) -> None:
+def test_a_sweeper_killed_at_work_is_followed_by_another(clusters: MakeCluster, seed: int) -> None:
     rng = random.Random(seed)
     cluster = clusters(background=False)
     gone, kept = opened(cluster, "gone"), opened(cluster, "kept")
-    kept.update({key: "kept" for key in range(2_000)})
+    kept.update(dict.fromkeys(range(2000), "kept"))
     kept.update({-1 - key: "short-lived" for key in range(2_000)}, ttl=0.001)
-    gone.update({key: "x" * 300 for key in range(6_000)}, ttl=1_000)
+    gone.update(dict.fromkeys(range(6000), "x" * 300), ttl=1_000)
     Dict.objects.delete("gone", cluster=cluster)
     while not all(is_swept(cluster)):
         with Child(sweep_again_and_again, cluster) as child:
@@ -208,7 +205,7 @@ def make_and_delete(line: Line, cluster: Cluster) -> None:
         name = f"dict-{number}"
         Dict.objects.create(name, cluster=cluster)
         line.send(("made", name))
-        opened(cluster, name).update({key: name for key in range(500)}, ttl=1_000)
+        opened(cluster, name).update(dict.fromkeys(range(500), name), ttl=1_000)
         line.send(("filled", name))
         if number % 2:
             Dict.objects.delete(name, cluster=cluster)
@@ -334,7 +331,9 @@ def in_one_transaction(d: AnyDict, operations: Sequence[KeyOperation[Any]]) -> N
     table = bound.table
     for operation in operations:
         operation.prepare(table)
-    table.store.run(lambda transaction: [operation.apply(Edit(transaction, table)) for operation in operations])
+    table.store.run(
+        lambda transaction: [operation.apply(Edit(transaction, table)) for operation in operations]
+    )
 
 
 def some_operation(rng: random.Random) -> KeyOperation[Any]:
