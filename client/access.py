@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from ..exception import InvalidError
+from ..exception import ConflictError, InvalidError
 from ..node import layout
+from ..node.config import POP_ATTEMPTS_MAX
 from ..node.entry import Stored
 from ..node.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
 from .embedded import EmbeddedDict
@@ -20,8 +21,16 @@ from .ttl import UNSET, Ttl, TtlOrUnset, Unset, expiry_instant, ttl_ms
 if TYPE_CHECKING:
     from .signature import Get, Remove
 
-K = TypeVar("K")
-V = TypeVar("V")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    K = TypeVar("K", default=Any)
+    V = TypeVar("V", default=Any)
+else:
+    from typing import TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
 
 ACKS = ("all", "majority", "one")
 
@@ -134,12 +143,36 @@ class Access(Handle, Generic[K, V]):
         version is removed; another is `ConflictError`.
         """
         version = None if isinstance(if_version, Unset) else if_version
-        body = await self._write(io, Pop(encode_key(key), version, operation_ids.next()), key)
-        if body is not None:
-            return self._decode(body)
+        taken = await self._take(io, key, encode_key(key), version)
+        if taken is not None:
+            return taken[0]
         if default is UNSET:
             raise self._key_error(key)
         return default
+
+    async def _take(
+        self, io: Transport, key: object, encoded: bytes, if_version: int | None
+    ) -> tuple[object] | None:
+        """Remove an entry and give its value, None if it is absent.
+
+        The value is decoded before it is removed, and removed only if it is still that one: who cannot
+        read it must not destroy it. Every retry means that somebody else wrote the key.
+        """
+        for _ in range(POP_ATTEMPTS_MAX):
+            entry = await self._find(io, key)
+            if entry is None:
+                return None
+            value = (self._decode(entry.body),)
+            try:
+                version = entry.version if if_version is None else if_version
+                body = await self._write(io, Pop(encoded, version, operation_ids.next()), key)
+            except ConflictError:
+                if if_version is not None:
+                    raise
+            else:
+                return None if body is None else value
+        body = await self._write(io, Pop(encoded, None, operation_ids.next()), key)
+        return None if body is None else (self._decode(body),)
 
     @method
     async def setdefault(
@@ -213,17 +246,23 @@ class Access(Handle, Generic[K, V]):
     async def _pop_some(self, io: Transport, bound: EmbeddedDict) -> tuple[object, object] | None:
         """Try entries in turn. Poppers begin at different places, or all would go for the same entry."""
         start: bytes | None = bound.dict_id + os.urandom(layout.PARTITION_BYTES)
+        damaged: set[bytes] = set()
         for _ in ("from there to the end", "from the beginning"):
             while True:
-                with self._naming_damage():
-                    page = await bound.page(io, start, b"")
-                for key, _body in page.entries:
-                    body = await bound.write(io, Pop(key, None, operation_ids.next()))
-                    if body is not None:
-                        return decode_key(key), self._decode(body)
+                page = await bound.page(io, start, b"")
+                for encoded, body in page.entries:
+                    if body is None:
+                        damaged.add(encoded)
+                        continue
+                    key = decode_key(encoded)
+                    taken = await self._take(io, key, encoded, None)
+                    if taken is not None:
+                        return key, taken[0]
                 start = page.next
                 if start is None:
                     break
+        for encoded in damaged:  # nothing else is left
+            self._raise_damaged(decode_key(encoded) if encoded else None)
         return None
 
     # -- methods with several signatures -----------------------------------------------------------

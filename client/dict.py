@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..exception import InvalidError
 from ..node.config import LOCK_TTL_DEFAULT_S
@@ -28,8 +28,16 @@ if TYPE_CHECKING:
 
     from .signature import Items, Keys, Values
 
-K = TypeVar("K")
-V = TypeVar("V")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    K = TypeVar("K", default=Any)
+    V = TypeVar("V", default=Any)
+else:
+    from typing import TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
 
 READS = ("nearest", "primary", "any")
 
@@ -77,7 +85,7 @@ class Dict(Access[K, V], MutableMapping[K, V]):
         ttl: Ttl = None,
         allow_pickle: bool = False,
         reads: str = "nearest",
-    ) -> Dict[Any, Any]:
+    ) -> Dict[K, V]:
         """A handle for the Dict of that name. Does no I/O: the Dict is looked for at first use.
 
         Args:
@@ -117,7 +125,7 @@ class Dict(Access[K, V], MutableMapping[K, V]):
         *,
         cluster: Cluster | str | None = None,
         allow_pickle: bool = False,
-    ) -> Dict[Any, Any]:
+    ) -> Dict[K, V]:
         """A handle for the Dict of that `object_id`. Once deleted, it stays so: another Dict made under
         the same name has another id. `InvalidError`: it is not an id.
         """

@@ -16,7 +16,7 @@ from ..node.transaction import DictGoneError, WriteTransaction
 from .cluster import Cluster, resolve
 from .embedded import EmbeddedDict
 from .handle import Target, new_record
-from .method import drive
+from .method import drive, watch_for_loops
 from .transport import BLOCKING, Transport, current
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Ephemeral:
         self._heart: Heart | None = None
 
     def __enter__(self) -> Dict[Any, Any]:
+        watch_for_loops("ephemeral", "async with ….{name}()")
         return drive(self._begin(BLOCKING))
 
     async def __aenter__(self) -> Dict[Any, Any]:

@@ -9,7 +9,7 @@ heavy data, are tuples, and those are then read and written in C.)
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -21,6 +21,7 @@ from ..node.config import VALUE_DEPTH_MAX
 from ..node.number import BIG_INT, EXTENDED, big_int_payload
 from .extension import FROZENSET, LIST, PICKLE, READERS, SET, WRITERS, RefusedError
 from .ndarray import NUMPY_READERS, is_ndarray, is_scalar, write_ndarray, write_scalar
+from .nesting import SHALLOW_BYTES_MAX, check_nesting, is_compiled
 from .size import too_large
 
 __all__ = ["read_extended", "write_extended"]
@@ -156,7 +157,7 @@ class _Marker:
 
     __slots__ = ("build",)
 
-    def __init__(self, build: Callable[[tuple[object, ...]], object]) -> None:
+    def __init__(self, build: Callable[[Sequence[object]], object]) -> None:
         self.build = build
 
 
@@ -174,9 +175,12 @@ class _Reader:
         self._markers_open = 0
 
     def read(self, data: bytes) -> object:
+        body = memoryview(data)[1:]
+        if len(body) > SHALLOW_BYTES_MAX:
+            check_nesting(body)
         value = msgpack.unpackb(
-            memoryview(data)[1:],
-            use_list=False,
+            body,
+            use_list=not is_compiled(),  # written in Python, msgpack makes tuples also of what a hook returns
             strict_map_key=False,
             unicode_errors="surrogatepass",
             timestamp=3,  # the one code that msgpack keeps for itself: a datetime in UTC, never written here
@@ -199,11 +203,11 @@ class _Reader:
             raise DeserializationError(f"extension code {code} is unknown to this version")
         return reader(payload)
 
-    def _array(self, items: tuple[object, ...]) -> object:
+    def _array(self, items: Sequence[object]) -> object:
         if items and type(items[0]) is _Marker:
             self._markers_open -= 1
             return items[0].build(items[1:])
-        return items
+        return tuple(items)
 
 
 # -- refusing ------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeGuard, Uni
 import msgpack
 
 from .extension import NDARRAY, SCALAR, RefusedError
+from .nesting import check_nesting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,5 +149,6 @@ def _pack(parts: tuple[object, ...]) -> bytes:
 
 
 def _unpack(payload: bytes) -> tuple[Any, ...]:
+    check_nesting(payload)
     parts: tuple[Any, ...] = msgpack.unpackb(payload, use_list=False, unicode_errors="surrogatepass")
     return parts

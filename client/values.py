@@ -25,6 +25,7 @@ import ormsgpack
 from ..exception import DeserializationError, ValueTooLargeError
 from ..node.config import VALUE_DEPTH_MAX
 from ..node.number import EXTENDED
+from .nesting import SHALLOW_BYTES_MAX, check_nesting
 from .size import too_large
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class ValueCodec:
         """
         try:
             if data[0] != EXTENDED:
+                if len(data) > SHALLOW_BYTES_MAX:
+                    check_nesting(data)
                 return _unpack(data, option=_OPTIONS)
             return _extended_reader()(data, self._unpickled)
         except DeserializationError:

@@ -32,13 +32,14 @@ def pick_key(_: Dict[Any, Any], key: bytes, __: bytes | None) -> object:
 def pick_value(handle: Dict[Any, Any], key: bytes, body: bytes | None) -> object:
     """The value."""
     if body is None:
-        handle._raise_damaged(decode_key(key))
+        handle._raise_damaged(decode_key(key) if key else None)
     return handle._decode(body)
 
 
 def pick_item(handle: Dict[Any, Any], key: bytes, body: bytes | None) -> tuple[object, object]:
     """Both."""
-    return decode_key(key), pick_value(handle, key, body)
+    value = pick_value(handle, key, body)
+    return decode_key(key), value
 
 
 class Stream(Generic[T]):
@@ -56,7 +57,8 @@ class Stream(Generic[T]):
         handle, pick = self.handle, self.pick
         for page in self._pages():
             for key, body in page.entries:
-                yield pick(handle, key, body)
+                if key or pick is not pick_key:  # a key that damage made unreadable hides no others
+                    yield pick(handle, key, body)
 
     def _pages(self) -> Iterator[Page]:
         handle, prefix = self.handle, self.prefix
@@ -87,7 +89,8 @@ class AsyncStream(AsyncIterator[T]):
         stream = self._stream
         while True:
             for key, body in self._entries:
-                return stream.pick(stream.handle, key, body)
+                if key or stream.pick is not pick_key:
+                    return stream.pick(stream.handle, key, body)
             self._entries = iter((await self._page()).entries)
 
     async def _page(self) -> Page:

@@ -75,6 +75,9 @@ BATCH_ENTRIES_MAX = 10_000
 BATCH_BYTES_MAX = 64 * MIB
 """Of keys and values in one such transaction; at least one entry goes in whatever its size."""
 
+POP_ATTEMPTS_MAX = 100
+"""Of a pop that decodes first and removes if nobody wrote meanwhile; then it removes what is there."""
+
 GROUP_REQUESTS_MAX = 1_000
 """Writes of event loops and contending threads that share one transaction (group commit)."""
 

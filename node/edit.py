@@ -78,9 +78,11 @@ class Edit:
         try:
             entry = decode(raw, located.key_hash)
         except DamagedEntryError:
-            if int.from_bytes(raw[VERSION_AT:VERSION_END], "big") <= self.state.cleared_at:
+            if self._cleared(raw):
                 return ABSENT  # as the sweeper sees it, too
-            return Found(True, len(located.key) + max(0, len(raw) - HEADER_BYTES), 0, 0, None, True)
+            size_bytes = len(located.key) + max(0, len(raw) - HEADER_BYTES)
+            expires_ms = int.from_bytes(raw[EXPIRES_AT:EXPIRES_END], "big")
+            return Found(True, size_bytes, 0, expires_ms, None, True)
         counted = entry.version > self.state.cleared_at
         visible = (
             counted and not entry.flags & VALUELESS and not 0 < entry.expires_ms <= self.transaction.now_ms
@@ -211,8 +213,8 @@ class Edit:
 
     def _overwrite(self, place: bytes, raw: bytes) -> None:
         """Take an entry that is about to be overwritten, unseen, out of the counters."""
-        if len(raw) < HEADER_BYTES:
-            self.state.entries -= 1  # damaged beyond more than that
+        if len(raw) < HEADER_BYTES:  # damaged
+            self.state.entries = max(0, self.state.entries - (not self._cleared(raw)))
             return
         _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
         if version <= self.state.cleared_at:
@@ -240,6 +242,11 @@ class Edit:
         added_bytes = layout.PREFIX_BYTES + HEADER_BYTES
         self.state.entries -= len(rows)
         self.state.bytes -= sum([len(place) + len(raw) for place, raw in rows]) - added_bytes * len(rows)
+
+    def _cleared(self, raw: bytes) -> bool:
+        """Whether a damaged entry says of itself that a `clear` took it out of the counters."""
+        version = raw[VERSION_AT:VERSION_END]
+        return len(version) == 8 and int.from_bytes(version, "big") <= self.state.cleared_at
 
     def _index(self, place: bytes, key_hash: int, version: int, expires_ms: int) -> None:
         self.state.expiring += 1

@@ -57,9 +57,3 @@ def is_long(key: bytes) -> bool:
 def name_key(environment: str, name: str) -> bytes:
     """Where the name of a Dict stands."""
     return b"%s%s\0%s" % (NAME, environment.encode(), name.encode())
-
-
-def successor(prefix: bytes) -> bytes | None:
-    """The lowest byte string above every one that starts with `prefix`; None if there is none."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

@@ -37,6 +37,9 @@ VERSION_END = VERSION_AT + CLEARED_AT_BYTES
 Row = tuple[bytes, bytes]
 """A place in the store and the bytes that stand there."""
 
+UNKNOWN = b""
+"""In place of a key that cannot be told; no key is empty."""
+
 
 class Located(NamedTuple):
     """A key with its hash and its place in the store. Sorts by place."""
@@ -152,7 +155,7 @@ class Table:
 
         They come in order of partition, then key. The stretch is bounded in entries and bytes, and no
         transaction stays open behind it. It may be empty without being the last. A damaged entry stands
-        there with None: it must not hide those beside it.
+        there with None: it must not hide those beside it. An over-long key that is damaged is `UNKNOWN`.
         """
         with self.store.reading() as transaction:
             state = self._state(transaction)
@@ -169,7 +172,9 @@ class Table:
             try:
                 body = self._body(raw, xxh3_64_intdigest(key, seed), state)
             except DamagedEntryError:
-                entries.append((key, None))
+                entries.append(
+                    (key if layout.stored_key(key) == place[layout.PREFIX_BYTES :] else UNKNOWN, None)
+                )
             else:
                 if body is not None:
                     entries.append((key, body))
@@ -238,10 +243,10 @@ class Table:
 
         An over-long key needs no comparison: the checksum is seeded with the hash of the whole key.
         """
+        if len(raw) >= VERSION_END and raw[VERSION_AT:VERSION_END] <= state[:CLEARED_AT_BYTES]:
+            return None
         if len(raw) < HEADER_BYTES:
             raise DamagedEntryError
-        if raw[VERSION_AT:VERSION_END] <= state[:CLEARED_AT_BYTES]:
-            return None
         checksum, flags, key_bytes, _, expires_ms = GLANCE.unpack_from(raw)
         if xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK != checksum:
             raise DamagedEntryError

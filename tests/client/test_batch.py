@@ -41,7 +41,7 @@ class HasKeys:
 )
 def test_update_takes_what_dict_update_takes(source: Any, d: Dict[Any, Any]) -> None:
     d["b"] = "to be overwritten"
-    assert d.update(source) is None  # type: ignore[func-returns-value]  # that is the point
+    assert d.update(source) is None
     assert d == {"a": 97, "b": 98}
 
 

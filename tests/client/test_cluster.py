@@ -95,7 +95,7 @@ def test_a_process_uses_a_store_in_one_way(url: str) -> None:
     with Cluster(url) as cluster:
         cluster.store.open()
         other = Cluster(url.replace("none", "fsync"))
-        with pytest.raises(InvalidError, match="durability=none.*durability=fsync"):
+        with pytest.raises(InvalidError, match=r"durability=none.*durability=fsync"):
             Dict.from_name("d", create_if_missing=True, cluster=other).hydrate()
     Dict.from_name("d", create_if_missing=True, cluster=other).hydrate()
     other.close()

@@ -7,7 +7,6 @@ repeated below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -26,10 +25,9 @@ class TestMappingProtocol(mapping_tests.BasicTestMappingProtocol):  # type: igno
     """Every test makes as many empty Dicts as it likes."""
 
     @pytest.fixture(autouse=True)
-    def place(self, cluster: Cluster) -> Iterator[None]:
+    def place(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.numbers = count()
-        yield
 
     def _empty_mapping(self) -> Dict[Any, Any]:
         return Dict.from_name(f"d{next(self.numbers)}", create_if_missing=True, cluster=self.cluster)

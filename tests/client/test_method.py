@@ -102,7 +102,7 @@ def test_a_wrong_call_says_so_as_python_does(d: Dict[Any, Any]) -> None:
     wrong: Any = d
     for call in (
         lambda: wrong.put(1),
-        lambda: wrong.get(),
+        wrong.get,
         lambda: wrong.get(1, defualt=2),
         lambda: wrong.len(1),
     ):
@@ -130,7 +130,7 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs an async function on each library, in a process that has not warned yet."""
     monkeypatch.setattr(method, "_warned", False)
     if request.param == "trio":
-        return lambda main: trio.run(main)
+        return trio.run
     return lambda main: asyncio.run(main())
 
 
@@ -141,7 +141,7 @@ FORMS: dict[str, tuple[Callable[[Dict[Any, Any]], object], str]] = {
     "d[k] = v": (lambda d: d.__setitem__("k", 1), "put.aio("),
     "del d[k]": (lambda d: d.__delitem__("k"), "pop.aio("),
     "k in d": (lambda d: "k" in d, "contains.aio("),
-    "len(d)": (lambda d: len(d), "len.aio("),
+    "len(d)": (len, "len.aio("),
     "for k in d": (lambda d: [key for key in d], "async for … in ….keys.aio("),  # noqa: C416 - list(d) asks for len
     "keys": (lambda d: next(iter(d.keys())), "async for … in ….keys.aio("),
     "values": (lambda d: next(iter(d.values())), "async for … in ….values.aio("),

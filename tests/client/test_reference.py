@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import trio
@@ -15,12 +15,16 @@ from ringdict.testing import isolated_home
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-Run = Callable[[str], dict[str, Any]]
+
+class Run(Protocol):
+    """Runs the blocks under a heading, as one program with these variables; gives all it has in the end."""
+
+    def __call__(self, heading: str, **variables: Any) -> dict[str, Any]: ...
 
 
 @pytest.fixture
 def run(root: Path, tmp_path: Path) -> Iterator[Run]:
-    """Runs the blocks under a heading, as one program; gives its variables."""
+    """In a store of its own."""
     page = (root / "docs" / "reference.md").read_text(encoding="utf-8")
 
     def run(heading: str, **variables: Any) -> dict[str, Any]:
