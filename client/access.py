@@ -88,7 +88,7 @@ class Access(Handle, Generic[K, V]):
         if not found.expires_ms:
             return None
         bound = await self._connect(io)
-        return max(0.0, (found.expires_ms - bound.store.clock.now_ms()) / 1000)
+        return max(0.0, (found.expires_ms - bound.store.now_ms()) / 1000)
 
     # -- writes ------------------------------------------------------------------------------------
 

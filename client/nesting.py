@@ -2,8 +2,8 @@
 
 Those who read MessagePack in C either descend on the stack of the thread, and end the process where that is
 small (ormsgpack: 540 bytes a level, to 1,022 levels), or make room for as many items as a header claims, on
-every level (msgpack before 1.2: 3 GB for 400 kB). So nothing reaches them that nests deeper than it may, or
-claims more than there is.
+every level (msgpack 1.2.0 and older: 3 GB for 400 kB). So nothing reaches them that nests deeper than it may,
+or claims more than there is.
 """
 
 from __future__ import annotations

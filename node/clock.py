@@ -67,37 +67,27 @@ class HybridClock:
     """Now, never running back, whatever happens to the wall clock.
 
     It runs at the monotonic clock's rate from the furthest instant it has seen: of the wall clock, and
-    of stamps that other processes left in the store. So a wall clock that is set back neither revives
-    what has expired nor makes time stand still until it has caught up.
+    of stamps that other processes gave. So a wall clock that is set back neither revives what has expired
+    nor makes time stand still until it has caught up.
 
     Safe to share between threads: a lost update of `_lead_ms` is made good at the next reading.
     """
 
-    __slots__ = ("_lead_ms", "_monotonic_ms", "_wall_ms", "last")
+    __slots__ = ("_lead_ms", "_monotonic_ms", "_seen", "_wall_ms")
 
     def __init__(self, clock: Clock) -> None:
         self._wall_ms = clock.wall_ms
         self._monotonic_ms = clock.monotonic_ms
         self._lead_ms = clock.wall_ms() - clock.monotonic_ms()
-        #: The highest stamp handed out or observed.
-        self.last = 0
+        self._seen = 0
 
-    def now_ms(self) -> int:
-        """Milliseconds since 1970, at or after every earlier answer and every observed stamp."""
-        lead_ms = self._wall_ms() - (monotonic_ms := self._monotonic_ms())
+    def now_ms(self, stamp: int) -> int:
+        """Milliseconds since 1970: at or after every earlier answer, the given stamp and all given before."""
+        monotonic_ms = self._monotonic_ms()
+        lead_ms = self._wall_ms() - monotonic_ms
+        if stamp > self._seen:
+            self._seen = stamp
+            lead_ms = max(lead_ms, (stamp >> COUNTER_BITS) - monotonic_ms)
         if lead_ms > self._lead_ms:
             self._lead_ms = lead_ms
         return monotonic_ms + self._lead_ms
-
-    def observe(self, stamp: int) -> None:
-        """Take note of a stamp found in the store."""
-        if stamp > self.last:
-            self.last = stamp
-            lead_ms = (stamp >> COUNTER_BITS) - self._monotonic_ms()
-            if lead_ms > self._lead_ms:
-                self._lead_ms = lead_ms
-
-    def stamp(self, now_ms: int) -> int:
-        """A stamp at `now_ms` or later, above all handed out or observed. For one thread at a time."""
-        self.last = stamp = max(now_ms << COUNTER_BITS, self.last + 1)
-        return stamp

@@ -50,6 +50,10 @@ transactions of every process. Where the system refuses it the store starts smal
 MAP_BYTES_MIN = 64 * MIB
 """The smallest map worth opening (a strict `ulimit -v`)."""
 
+STAMP_RESERVE_MS = 1_000
+"""How far the stamps of a Dict may run ahead of what its record says. After a boot of the host the first
+stamp is that much above all records: no stamp is given twice, and time jumps by no more."""
+
 READERS_MAX = 8192
 """Slots for read transactions open at one moment, over all processes (64 bytes of lock file each): 250
 processes of 32 threads."""

@@ -116,7 +116,7 @@ class Edit:
 
         `uncounted` entries (locks) show up in no counter and never carry an expiry.
         """
-        version = self.transaction.stamp(self.state)
+        version = self.transaction.next_stamp()
         long_key = located.key if layout.is_long(located.key) else b""
         entry = Stored(flags, version, self.transaction.node, 0, expires_ms, operation_id, long_key, body)
         if not uncounted:
@@ -128,20 +128,32 @@ class Edit:
     def overwrite(self, located: Located, body: bytes, expires_ms: int, operation_id: bytes) -> None:
         """Put `body` at `located`, whatever stands there. The same as `write`, for the commonest case."""
         place, key_hash, key = located
-        transaction, state = self.transaction, self.state
-        raw = transaction.raw.get(place)
-        if raw is not None:
-            self._overwrite(place, raw)
-        version = transaction.stamp(state)
+        transaction = self.transaction
         long_key = key if len(key) > KEY_INLINE_BYTES_MAX else b""
+        raw = transaction.raw.get(place)
+        if raw is None or expires_ms or not self._like(raw, long_key):
+            if raw is not None:
+                self._overwrite(place, raw)
+            self.state.entries += 1
+            self.state.bytes += len(key) + len(body)
+            self.state.dirty = True
+        elif len(raw) != HEADER_BYTES + len(long_key) + len(body):
+            self.state.bytes += HEADER_BYTES + len(long_key) + len(body) - len(raw)
+            self.state.dirty = True
+        version = transaction.next_stamp()
         behind = BEHIND.pack(0, len(long_key), version, transaction.node, 0, expires_ms, operation_id)
         behind += long_key + body
         checksum = xxh3_64_intdigest(behind, key_hash) & CHECKSUM_MASK
         transaction.raw.put(place, checksum.to_bytes(4, "big") + behind)
-        state.entries += 1
-        state.bytes += len(key) + len(body)
         if expires_ms:
             self._index(place, key_hash, version, expires_ms)
+
+    def _like(self, raw: bytes, long_key: bytes) -> bool:
+        """Whether an entry is counted as one without expiry and with such a key."""
+        if len(raw) < HEADER_BYTES:
+            return False
+        _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
+        return version > self.state.cleared_at and not expires_ms and key_bytes == len(long_key)
 
     def touch(self, located: Located, found: Found, entry: Stored, expires_ms: int) -> None:
         """Give a visible entry another expiry, and no new version."""
@@ -151,12 +163,12 @@ class Edit:
 
     def rewrite(self, located: Located, entry: Stored) -> None:
         """Store an entry again under its version, with a new touch stamp."""
-        touch = self.transaction.stamp(self.state)
+        touch = self.transaction.next_stamp()
         self.transaction.put(located.place, encode(entry._replace(touch=touch), located.key_hash))
 
     def remove(self, located: Located, found: Found, *, uncounted: bool = False) -> None:
         """Remove what was `found` at `located`. Its version stays below every later stamp of the Dict."""
-        self.transaction.stamp(self.state)
+        self.transaction.next_stamp()
         if not uncounted:
             self._uncount(located, found)
         self.transaction.delete(located.place)
@@ -167,7 +179,7 @@ class Edit:
         """
         cursor = self.transaction.raw.cursor()
         self._overwrite_many(cursor.getmulti([row[0] for row in rows]))
-        version = self.transaction.stamp(self.state)
+        version = self.transaction.next_stamp()
         node = self.transaction.node
         header = BEHIND.pack(0, 0, version, node, 0, expires_ms, NO_OPERATION)
         checksum = xxh3_64_intdigest
@@ -184,14 +196,16 @@ class Edit:
         cursor.putmulti(items)
         self.state.entries += len(rows)
         self.state.bytes += size_bytes
+        self.state.dirty = True
         if expires_ms:
             for place, key_hash, _, _ in rows:
                 self._index(place, key_hash, version, expires_ms)
 
     def clear(self) -> None:
         """Make every entry absent, locks included, whatever their number; the sweeper does the rest."""
-        self.state.cleared_at = self.transaction.stamp(self.state)
+        self.state.cleared_at = self.transaction.next_stamp()
         self.state.entries = self.state.bytes = self.state.expiring = 0
+        self.state.dirty = True
         self.transaction.put(layout.SWEEP + self.table.dict_id, b"")
         self.transaction.sweepable = True
 
@@ -200,6 +214,7 @@ class Edit:
     def _count(self, located: Located, size_bytes: int, version: int, expires_ms: int) -> None:
         self.state.entries += 1
         self.state.bytes += size_bytes
+        self.state.dirty = True
         if expires_ms:
             self._index(located.place, located.key_hash, version, expires_ms)
 
@@ -208,6 +223,7 @@ class Edit:
             return
         self.state.entries -= 1
         self.state.bytes -= found.size_bytes
+        self.state.dirty = True
         if found.expires_ms:
             self._unindex(located, found.expires_ms)
 

@@ -122,9 +122,11 @@ class Environment:
                     raise self.translated(error) from error
                 problem = error.with_traceback(None)
             finally:
-                if transaction is not None:
-                    transaction.abort()
-                active.pop()
+                try:
+                    if transaction is not None:
+                        transaction.abort()
+                finally:
+                    active.pop()
             if problem is not None:
                 self._recover(problem)
                 problem = None

@@ -13,6 +13,8 @@ ENTRIES = "entries"
 """The LMDB environment that readers see."""
 USERS = "users.lock"
 """Held shared by every process that has the store open, exclusively by who rewrites it."""
+STAMP = "stamp"
+"""The cell of the last stamp."""
 DAMAGED = "damaged"
 """Exists once a damaged tree was seen; holds what was seen."""
 

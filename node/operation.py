@@ -79,7 +79,8 @@ class Put(KeyOperation[bool]):
     atomic: ClassVar[bool] = False
 
     def __init__(self, key: bytes, body: bytes, ttl_ms: int, operation_id: bytes) -> None:
-        super().__init__(key, operation_id)
+        self.key = key
+        self.operation_id = operation_id
         self.body = body
         self.ttl_ms = ttl_ms
 

@@ -7,9 +7,7 @@ writer thread does, many jobs to one transaction. Between processes the gate dec
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from fcntl import flock
@@ -20,7 +18,7 @@ from typing import TypeVar
 import lmdb
 
 from ..exception import ClosedError, Error, FormatError, StoreDamagedError, UnavailableError
-from . import datafile, layout
+from . import datafile, fork, layout
 from . import folder as folders
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
 from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
@@ -29,9 +27,10 @@ from .edit import Edit
 from .environment import Environment, MapFullError
 from .gate import UNLOCK, WriterGate
 from .operation import Operation
+from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
 from .table import Table
-from .transaction import WriteTransaction
+from .transaction import STAMP_RESERVE, WriteTransaction, states
 from .writer import Outcome, Writer
 
 R = TypeVar("R")
@@ -66,7 +65,8 @@ class Store:
         self.durability = durability
         self.value_bytes_max = value_bytes_max
         self.host = clock or SystemClock()
-        self.clock = HybridClock(self.host)
+        self._clock = HybridClock(self.host)
+        self._cell: StampCell | None = None
         self.random = random
         self.environment = Environment(
             folder / folders.ENTRIES,
@@ -79,7 +79,7 @@ class Store:
         self._commits = 0
         self._node = 0
         self._fresh_locks()
-        _STORES.add(self)
+        fork.watch(self)
 
     def _fresh_locks(self) -> None:
         self._opening = threading.Lock()
@@ -94,6 +94,10 @@ class Store:
     def reading(self) -> AbstractContextManager[lmdb.Transaction[bytes]]:
         """A read transaction. Keep it short: a fork and a growing map wait for its end."""
         return self.environment.reading()
+
+    def now_ms(self) -> int:
+        """The hybrid clock: ms since 1970, never running back, in no process of the host."""
+        return self._clock.now_ms(self._cell.read() if self._cell else 0)
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -176,7 +180,8 @@ class Store:
             owner = raw.get(layout.OWNER)
             if owner is not None:
                 raise self._owned(owner)
-            transaction = WriteTransaction(raw, self.clock, self.host, self._node)
+            assert self._cell is not None
+            transaction = WriteTransaction(raw, self._cell, self._clock, self.host, self._node)
             result = job(transaction)
             if transaction.writes:
                 transaction.flush()
@@ -255,6 +260,7 @@ class Store:
         self.environment.damaged = (self.folder / folders.DAMAGED).exists()
         self._open_environment(self._gate)
         self._read_meta()
+        self._cell = self._cell or self._stamp_cell(self._gate)
         self.environment.clear_stale_readers()
 
     def _open_environment(self, gate: WriterGate) -> None:
@@ -272,6 +278,23 @@ class Store:
             self.environment.open()
         finally:
             flock(gate.turn, UNLOCK)
+
+    def _stamp_cell(self, gate: WriterGate) -> StampCell:
+        """The cell of the last stamp; after a boot one process begins it anew, above all records."""
+        cell = StampCell(self.folder / folders.STAMP)
+        boot_id = self.host.boot_id()
+        if cell.of_boot(boot_id):
+            return cell
+        with self.environment.writer:
+            try:
+                gate.enter(GATE_TIMEOUT_S)
+                if not cell.of_boot(boot_id):
+                    with self.environment.reading() as transaction:
+                        last = max((state.last_stamp for _, state in states(transaction)), default=0)
+                    cell.begin(boot_id, max(cell.read(), last + STAMP_RESERVE if last else 0))
+            finally:
+                flock(gate.turn, UNLOCK)
+        return cell
 
     def _read_meta(self) -> None:
         with self.environment.reading() as transaction:
@@ -327,7 +350,7 @@ class Store:
             if self._tenancy is not None:
                 self._tenancy.close()
                 self._tenancy = None
-        _STORES.discard(self)
+        fork.forget(self)
 
     def before_fork(self) -> None:
         """Wait until nothing of the store is under way in this process, and let nothing begin."""
@@ -360,30 +383,3 @@ def _outcome(job: Job[R], transaction: WriteTransaction) -> Outcome[R]:
         if transaction.writes != writes:
             raise  # it broke its promise: nothing of this transaction may stand
         return Outcome(None, error)
-
-
-_STORES: weakref.WeakSet[Store] = weakref.WeakSet()
-_forking: list[Store] = []
-"""The stores that `before_fork` was called of: others may be made while it waits."""
-
-
-def _before_fork() -> None:
-    _forking[:] = list(_STORES)
-    for store in _forking:
-        store.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    while _forking:
-        _forking.pop().after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    _forking.clear()
-    for store in list(_STORES):
-        store.after_fork_in_child()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)

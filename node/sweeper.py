@@ -24,7 +24,7 @@ from .config import (
 from .edit import Edit
 from .entry import VERSION_AT
 from .table import Located, Table, overdue, whole_key
-from .transaction import DictGoneError, DictState, WriteTransaction
+from .transaction import DictGoneError, DictState, WriteTransaction, states
 
 if TYPE_CHECKING:
     from .store import Store
@@ -73,7 +73,7 @@ class Sweeper:
         with self._store.reading() as transaction:
             if marker(transaction) is not None or catalogue.abandoned(transaction, self._store.host):
                 return NOW
-            now_ms = self._store.clock.now_ms()
+            now_ms = self._store.now_ms()
             instants = [
                 instant
                 for dict_id in expiring(transaction)
@@ -146,16 +146,7 @@ def marker(transaction: lmdb.Transaction[bytes]) -> tuple[bytes, bytes] | None:
 
 def expiring(transaction: lmdb.Transaction[bytes]) -> list[bytes]:
     """The Dicts that have entries with a time to live."""
-    cursor = transaction.cursor()
-    found: list[bytes] = []
-    if not cursor.set_range(layout.STATE):
-        return found
-    for key, raw in cursor.iternext():
-        if not key.startswith(layout.STATE):
-            break
-        if DictState.decode(raw).expiring:
-            found.append(key[len(layout.STATE) :])
-    return found
+    return [dict_id for dict_id, state in states(transaction) if state.expiring]
 
 
 def first_expiry(transaction: lmdb.Transaction[bytes], dict_id: bytes) -> int | None:

@@ -144,7 +144,7 @@ class Table:
             state = DictState.decode(raw)
             if not state.expiring:
                 return state.entries
-            due = overdue(transaction, self.dict_id, self._now_ms(raw), state.cleared_at)
+            due = overdue(transaction, self.dict_id, self.store.now_ms(), state.cleared_at)
             overdue_entries = sum(1 for _ in due)
         if overdue_entries:
             self.store.wake_sweeper()
@@ -233,11 +233,6 @@ class Table:
             raise DictGoneError
         return state
 
-    def _now_ms(self, state: bytes) -> int:
-        clock = self.store.clock
-        clock.observe(int.from_bytes(state[CLEARED_AT_BYTES : 2 * CLEARED_AT_BYTES], "big"))
-        return clock.now_ms()
-
     def _body(self, raw: bytes, key_hash: int, state: bytes) -> bytes | None:
         """The value's bytes if the entry is visible.
 
@@ -252,7 +247,7 @@ class Table:
             raise DamagedEntryError
         if flags & VALUELESS:
             return None
-        if expires_ms and expires_ms <= self._now_ms(state):
+        if expires_ms and expires_ms <= self.store.now_ms():
             return None
         return raw[HEADER_BYTES + key_bytes :]
 

@@ -3,20 +3,24 @@
 Rules of this file:
 1. All that a write decides on is read inside the transaction, under LMDB's writer lock.
 2. The counters of a Dict change in the same transaction as its entries, so they are never wrong.
-3. A stamp is above every stamp of the Dict, those of entries long removed included: `last_stamp` says so.
+3. A stamp is above every stamp ever given in the store, those of entries long removed included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 
 import lmdb
 
 from . import layout
-from .clock import Clock, HybridClock
+from .clock import COUNTER_BITS, Clock, HybridClock
+from .config import STAMP_RESERVE_MS
+from .stampcell import StampCell
 
 STATE = Struct(">QQQQQ")
 """cleared_at, last_stamp, entries, bytes, expiring."""
+STAMP_RESERVE = STAMP_RESERVE_MS << COUNTER_BITS
 CLEARED_AT_BYTES = 8
 """`cleared_at` stands first: a reader compares it as bytes with an entry's version."""
 
@@ -36,11 +40,13 @@ class DictState:
 
     def __init__(self, cleared_at: int, last_stamp: int, entries: int, bytes_: int, expiring: int) -> None:
         self.cleared_at = cleared_at
+        #: No stamp of the Dict is above this by more than `STAMP_RESERVE`.
         self.last_stamp = last_stamp
         self.entries = entries
         self.bytes = bytes_
         #: How many of `entries` have a time to live: none means that nobody needs the expiry index.
         self.expiring = expiring
+        #: Whether a counter was changed: a put over a value of the same size writes no page for the state.
         self.dirty = False
 
     @classmethod
@@ -49,32 +55,51 @@ class DictState:
 
     def encode(self) -> bytes:
         # A damaged entry may have been counted otherwise than it is taken out: that must not stop writes.
-        counters = (max(0, count) for count in (self.entries, self.bytes, self.expiring))
+        counters = max(self.entries, 0), max(self.bytes, 0), max(self.expiring, 0)
         return STATE.pack(self.cleared_at, self.last_stamp, *counters)
+
+
+def states(transaction: lmdb.Transaction[bytes]) -> Iterator[tuple[bytes, DictState]]:
+    """The counters of every Dict of the store."""
+    cursor = transaction.cursor()
+    if not cursor.set_range(layout.STATE):
+        return
+    for key, raw in cursor.iternext():
+        if not key.startswith(layout.STATE):
+            return
+        yield key[len(layout.STATE) :], DictState.decode(raw)
 
 
 class WriteTransaction:
     """LMDB's transaction together with the states of the Dicts it touches and the stamps it gives."""
 
-    __slots__ = ("_clock", "_states", "host", "node", "now_ms", "raw", "sweepable", "writes")
+    __slots__ = ("_cell", "_states", "host", "node", "now_ms", "raw", "stamp", "sweepable", "writes")
 
-    def __init__(self, raw: lmdb.Transaction[bytes], clock: HybridClock, host: Clock, node: int) -> None:
+    def __init__(
+        self,
+        raw: lmdb.Transaction[bytes],
+        cell: StampCell,
+        clock: HybridClock,
+        host: Clock,
+        node: int,
+    ) -> None:
         self.raw = raw
         self.node = node
         #: The clocks of this host, for what must not depend on the wall clock.
         self.host = host
+        #: The last stamp that was given, by this transaction or before it.
+        self.stamp = cell.read()
         #: The hybrid clock, one instant for the whole transaction.
-        self.now_ms = clock.now_ms()
+        self.now_ms = clock.now_ms(self.stamp)
         #: How many writes there were: a transaction without any is not committed.
         self.writes = 0
         #: Whether it leaves something to the sweeper, now or later.
         self.sweepable = False
-        self._clock = clock
+        self._cell = cell
         self._states: dict[bytes, DictState] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self.raw.get(key)
-        return value
+        return self.raw.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self.writes += 1
@@ -85,7 +110,7 @@ class WriteTransaction:
         return bool(self.raw.delete(key))
 
     def state(self, dict_id: bytes) -> DictState:
-        """The counters of a Dict, to be changed in place (with `dirty` set).
+        """The counters of a Dict, to be changed in place.
 
         Raises:
             DictGoneError: it does not exist.
@@ -96,15 +121,12 @@ class WriteTransaction:
             if raw is None:
                 raise DictGoneError
             state = self._states[dict_id] = DictState.decode(raw)
-            if state.last_stamp > self._clock.last:
-                self._clock.observe(state.last_stamp)
-                self.now_ms = max(self.now_ms, self._clock.now_ms())
         return state
 
     def add_state(self, dict_id: bytes, state: DictState) -> None:
         """Begin a Dict."""
-        state.dirty = True
         self.writes += 1
+        state.dirty = True
         self._states[dict_id] = state
 
     def drop_state(self, dict_id: bytes) -> None:
@@ -112,15 +134,16 @@ class WriteTransaction:
         self._states.pop(dict_id, None)
         self.delete(layout.STATE + dict_id)
 
-    def stamp(self, state: DictState) -> int:
-        """A new stamp for a write in the Dict of `state`, above all of its stamps."""
-        state.last_stamp = stamp = self._clock.stamp(self.now_ms)
-        state.dirty = True
+    def next_stamp(self) -> int:
+        """A new stamp, above all that were ever given in this store."""
         self.writes += 1
+        self.stamp = stamp = max(self.now_ms << COUNTER_BITS, self.stamp + 1)
+        self._cell.write(stamp)
         return stamp
 
     def flush(self) -> None:
         """Write the changed states, last thing before the commit."""
         for dict_id, state in self._states.items():
-            if state.dirty:
+            if state.dirty or self.stamp > state.last_stamp + STAMP_RESERVE:
+                state.last_stamp = self.stamp
                 self.raw.put(layout.STATE + dict_id, state.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.client.cluster import STORES, Tenant, parse
 from ringdict.node.store import Store
+
+from .clock import ManualClock
+from .library import Asyncio, Trio
 
 
 @pytest.fixture
@@ -32,60 +35,10 @@ def d(cluster: Cluster) -> Dict[Any, Any]:
     return Dict.from_name("d", create_if_missing=True, cluster=cluster).hydrate()
 
 
-class ManualClock:
-    """The clocks of a host on which time passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.wall = 1_700_000_000_000
-        self.monotonic = 5_000_000
-        self.boot = b"first boot------"
-
-    def wall_ms(self) -> int:
-        return self.wall
-
-    def monotonic_ms(self) -> int:
-        return self.monotonic
-
-    def boot_id(self) -> bytes:
-        return self.boot
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     """The clock of `timed`."""
     return ManualClock()
-
-
-@pytest.fixture
-def advance(clock: ManualClock) -> Callable[[float], None]:
-    """Lets so many seconds pass."""
-
-    def advance(seconds: float) -> None:
-        clock.wall += round(seconds * 1000)
-        clock.monotonic += round(seconds * 1000)
-
-    return advance
-
-
-@pytest.fixture
-def set_wall_clock(clock: ManualClock) -> Callable[[float], None]:
-    """Sets the wall clock forward by so many seconds, or back; no time passes."""
-
-    def set_wall_clock(seconds: float) -> None:
-        clock.wall += round(seconds * 1000)
-
-    return set_wall_clock
-
-
-@pytest.fixture
-def reboot(clock: ManualClock) -> Callable[[], None]:
-    """Makes it a later boot of the host, whose monotonic clock has begun anew."""
-
-    def reboot() -> None:
-        clock.boot = b"second boot-----"
-        clock.monotonic = 1_000
-
-    return reboot
 
 
 @pytest.fixture
@@ -102,3 +55,9 @@ def timed_store(url: str, clock: ManualClock) -> Iterator[Store]:
 def timed(timed_store: Store, cluster: Cluster) -> Dict[Any, Any]:
     """An empty Dict called "d" in `timed_store`."""
     return Dict.from_name("d", create_if_missing=True, cluster=cluster).hydrate()
+
+
+@pytest.fixture(params=[Asyncio(), Trio()], ids=lambda library: type(library).__name__.lower())
+def on(request: pytest.FixtureRequest) -> Any:
+    """The library of event loops that the test runs on."""
+    return request.param

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ringdict import Cluster, ConflictError, Dict, InvalidError, ValueTooLargeError
+from ringdict import Cluster, ConflictError, Dict, InvalidError, NotFoundError, ValueTooLargeError
+from ringdict.client.embedded import EmbeddedDict
+from ringdict.client.transport import Transport
+from ringdict.node.entry import Stored
+from ringdict.node.transaction import DictGoneError
 
 VALUE_BYTES_MAX = 100 * 1024
 
@@ -128,6 +133,64 @@ def test_pop_at_a_version_removes_that_version_only(d: Dict[Any, Any]) -> None:
     assert caught.value.current == new.version
     assert d.pop("k", if_version=new.version) == 2
     assert d.pop("k", "default", if_version=new.version) == "default"
+
+
+# -- pop and popitem beside others who write ------------------------------------------------------
+
+Interfere = Callable[[Callable[[int], object]], None]
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Interfere:
+    """Does something behind each read of an entry, with the number of reads so far."""
+
+    def between(interfere: Callable[[int], object]) -> None:
+        find = EmbeddedDict.find
+        reads = count(1)
+
+        async def found_and_then(self: EmbeddedDict, io: Transport, key: bytes) -> Stored | None:
+            entry = await find(self, io, key)
+            interfere(next(reads))
+            return entry
+
+        monkeypatch.setattr(EmbeddedDict, "find", found_and_then)
+
+    return between
+
+
+@pytest.mark.parametrize("writes", [1, 3, 10**9])
+def test_pop_takes_the_last_that_was_written(writes: int, d: Dict[Any, Any], between: Interfere) -> None:
+    d["k"] = 0
+    between(lambda reads: d.put("k", reads) if reads <= writes else None)
+    taken = d.pop("k")
+    assert taken > 0
+    assert "k" not in d
+
+
+def test_pop_finds_nothing_when_another_was_faster(d: Dict[Any, Any], between: Interfere) -> None:
+    d["k"] = 0
+    between(lambda reads: d.delete_many(["k"]))
+    assert d.pop("k", "absent") == "absent"
+
+
+def test_popitem_looks_for_another_when_another_was_faster(d: Dict[Any, Any], between: Interfere) -> None:
+    d.update(dict.fromkeys("abc"))
+    tried: list[Any] = []
+    between(lambda reads: d.delete_many(tried[-1:]) if reads <= 2 else None)
+    ((key, _),) = [d.popitem()]
+    assert key in set("abc")
+    assert not d
+
+
+def test_a_dict_that_comes_and_goes_is_not_found(
+    d: Dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: Any) -> None:
+        raise DictGoneError
+
+    monkeypatch.setattr(EmbeddedDict, "find", gone)
+    with pytest.raises(NotFoundError, match="'d' was deleted"):
+        d.get_entry("k")
 
 
 # -- versions ------------------------------------------------------------------------------------
@@ -307,5 +370,5 @@ def test_it_has_what_a_mutable_mapping_has_and_no_more(d: Dict[Any, Any]) -> Non
     """`copy`, `fromkeys` and `|` would have to make a Dict that nobody has named."""
     assert isinstance(d, MutableMapping)
     for missing in ("copy", "fromkeys", "__or__", "__ior__", "__reversed__"):
-        assert not hasattr(d, missing)
+        assert getattr(d, missing, None) is None
     assert {**d} | {"k": 1} == {"k": 1}

@@ -15,6 +15,8 @@ from ringdict.node.config import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S
 from ringdict.node.store import Store
 from ringdict.node.transaction import DictGoneError
 
+from .clock import ManualClock
+
 
 def test_it_is_there_for_the_length_of_a_with(cluster: Cluster) -> None:
     with Dict.ephemeral(cluster=cluster) as d:
@@ -58,11 +60,9 @@ def test_it_takes_a_default_ttl_and_allow_pickle(cluster: Cluster) -> None:
         assert d.ttl("k") == pytest.approx(60, abs=5)
 
 
-def test_it_may_be_deleted_under_its_owner(
-    cluster: Cluster, timed_store: Store, advance: Callable[[float], None]
-) -> None:
+def test_it_may_be_deleted_under_its_owner(cluster: Cluster, timed_store: Store, clock: ManualClock) -> None:
     with Dict.ephemeral(cluster=cluster) as d:
-        advance(HEARTBEAT_TIMEOUT_S + 1)
+        clock.advance(HEARTBEAT_TIMEOUT_S + 1)
         while timed_store.sweep():
             pass
         with pytest.raises(NotFoundError):
@@ -100,13 +100,13 @@ def sweep(store: Store) -> None:
 
 
 def test_it_is_collected_when_its_owner_is_not_heard_of(
-    timed_store: Store, cluster: Cluster, advance: Callable[[float], None]
+    timed_store: Store, cluster: Cluster, clock: ManualClock
 ) -> None:
     d = abandoned(cluster)
-    advance(HEARTBEAT_TIMEOUT_S)
+    clock.advance(HEARTBEAT_TIMEOUT_S)
     sweep(timed_store)
     assert d["k"] == 1
-    advance(0.001)
+    clock.advance(0.001)
     sweep(timed_store)
     with pytest.raises(NotFoundError):
         d["k"]
@@ -115,23 +115,21 @@ def test_it_is_collected_when_its_owner_is_not_heard_of(
 
 
 def test_it_is_collected_after_the_host_was_booted_again(
-    timed_store: Store, cluster: Cluster, reboot: Callable[[], None]
+    timed_store: Store, cluster: Cluster, clock: ManualClock
 ) -> None:
     d = abandoned(cluster)
-    reboot()
+    clock.reboot()
     sweep(timed_store)
     with pytest.raises(NotFoundError):
         d["k"]
 
 
-def test_heartbeats_keep_it_alive(
-    timed_store: Store, cluster: Cluster, advance: Callable[[float], None]
-) -> None:
+def test_heartbeats_keep_it_alive(timed_store: Store, cluster: Cluster, clock: ManualClock) -> None:
     d = abandoned(cluster)
     dict_id = bytes.fromhex(d.object_id.removeprefix("di-"))
     heart = Heart(timed_store, dict_id, interval_s=3600)
     for _ in range(10):
-        advance(HEARTBEAT_TIMEOUT_S - 1)
+        clock.advance(HEARTBEAT_TIMEOUT_S - 1)
         timed_store.run(heart._beat)
         sweep(timed_store)
     assert d["k"] == 1

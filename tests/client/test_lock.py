@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +12,7 @@ import pytest
 from ringdict import Cluster, Dict, InvalidError, Lock, LockLostError, LockTimeoutError, NotFoundError
 from ringdict.node.store import Store
 
-Advance = Callable[[float], None]
-
+from .clock import ManualClock
 
 # -- holding -------------------------------------------------------------------------------------
 
@@ -160,7 +158,7 @@ def test_threads_exclude_each_other(d: Dict[Any, Any]) -> None:
 # -- tokens --------------------------------------------------------------------------------------
 
 
-def test_tokens_grow_whatever_ended_the_hold(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_tokens_grow_whatever_ended_the_hold(timed: Dict[Any, Any], clock: ManualClock) -> None:
     def token() -> int:
         return timed.lock("k", ttl=10, wait_s=0).acquire()
 
@@ -170,7 +168,7 @@ def test_tokens_grow_whatever_ended_the_hold(timed: Dict[Any, Any], advance: Adv
         lock.release()
 
     tokens = [token()]
-    for end in (lambda: advance(10), timed.clear):
+    for end in (lambda: clock.advance(10), timed.clear):
         end()
         tokens.append(token())
     timed.clear()
@@ -214,7 +212,7 @@ def test_only_the_owner_releases_it(d: Dict[Any, Any]) -> None:
 
 @pytest.mark.parametrize("lose", ["clear", "expiry", "expiry and another holder", "deletion and making anew"])
 def test_releasing_what_was_lost_says_so(
-    lose: str, timed: Dict[Any, Any], advance: Advance, cluster: Cluster
+    lose: str, timed: Dict[Any, Any], clock: ManualClock, cluster: Cluster
 ) -> None:
     lock = timed.lock("k", ttl=10)
     lock.acquire()
@@ -225,7 +223,7 @@ def test_releasing_what_was_lost_says_so(
         Dict.objects.delete("d", cluster=cluster)
         Dict.objects.create("d", cluster=cluster)
     else:
-        advance(10)
+        clock.advance(10)
         if "another" in lose:
             other.acquire()
     assert not lock.owned()
@@ -234,9 +232,9 @@ def test_releasing_what_was_lost_says_so(
     assert other.owned() == ("another" in lose)
 
 
-def test_a_block_that_lost_its_lock_says_so_at_its_end(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_a_block_that_lost_its_lock_says_so_at_its_end(timed: Dict[Any, Any], clock: ManualClock) -> None:
     with pytest.raises(LockLostError), timed.lock("k", ttl=10):
-        advance(10)
+        clock.advance(10)
 
 
 def test_an_error_of_the_block_goes_before_the_loss(timed: Dict[Any, Any]) -> None:
@@ -258,63 +256,63 @@ def test_a_lock_of_a_deleted_dict_is_not_found(d: Dict[Any, Any], cluster: Clust
 
 
 @pytest.mark.parametrize("ttl", [10, timedelta(seconds=10)])
-def test_a_lock_outlives_its_holder_by_its_ttl(ttl: Any, timed: Dict[Any, Any], advance: Advance) -> None:
+def test_a_lock_outlives_its_holder_by_its_ttl(ttl: Any, timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k", ttl=ttl)
     lock.acquire()
-    advance(9.999)
+    clock.advance(9.999)
     assert lock.owned()
     with pytest.raises(LockTimeoutError):
         timed.lock("k", wait_s=0).acquire()
-    advance(0.001)
+    clock.advance(0.001)
     assert not lock.owned()
     timed.lock("k", wait_s=0).acquire()
 
 
-def test_without_a_ttl_it_is_held_for_ever(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_without_a_ttl_it_is_held_for_ever(timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k", ttl=None)
     lock.acquire()
-    advance(10**9)
+    clock.advance(10**9)
     assert lock.owned()
 
 
-def test_the_default_ttl_is_half_a_minute(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_the_default_ttl_is_half_a_minute(timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k")
     lock.acquire()
-    advance(29.9)
+    clock.advance(29.9)
     assert lock.owned()
-    advance(0.1)
+    clock.advance(0.1)
     assert not lock.owned()
 
 
-def test_extend_begins_the_ttl_anew_and_keeps_the_token(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_extend_begins_the_ttl_anew_and_keeps_the_token(timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k", ttl=10)
     token = lock.acquire()
     for _ in range(5):
-        advance(9)
+        clock.advance(9)
         lock.extend()
     lock.extend(60)
-    advance(59)
+    clock.advance(59)
     assert lock.owned()
     assert lock.token == token
     lock.extend(timedelta(seconds=5))
-    advance(5)
+    clock.advance(5)
     assert not lock.owned()
 
 
-def test_extend_for_ever(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_extend_for_ever(timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k", ttl=10)
     lock.acquire()
     lock.extend(None)
-    advance(10**6)
+    clock.advance(10**6)
     assert lock.owned()
 
 
-def test_extending_what_is_not_held_says_so(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_extending_what_is_not_held_says_so(timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k", ttl=10)
     with pytest.raises(LockLostError):
         lock.extend()
     lock.acquire()
-    advance(10)
+    clock.advance(10)
     with pytest.raises(LockLostError, match="not held any more"):
         lock.extend()
     lock.acquire()
@@ -334,27 +332,27 @@ def test_a_wrong_extension_is_refused_and_the_lock_stays(d: Dict[Any, Any]) -> N
 
 @pytest.mark.parametrize("jump_s", [-100_000, 100_000])
 def test_a_wall_clock_that_jumps_ends_no_lock(
-    jump_s: float, timed: Dict[Any, Any], advance: Advance, set_wall_clock: Advance
+    jump_s: float, timed: Dict[Any, Any], clock: ManualClock
 ) -> None:
     lock = timed.lock("k", ttl=10)
     lock.acquire()
-    set_wall_clock(jump_s)
-    advance(9)
+    clock.set_wall(jump_s)
+    clock.advance(9)
     assert lock.owned()
-    advance(1)
+    clock.advance(1)
     assert not lock.owned()
 
 
-def test_a_lock_of_an_earlier_boot_is_free(timed: Dict[Any, Any], reboot: Callable[[], None]) -> None:
+def test_a_lock_of_an_earlier_boot_is_free(timed: Dict[Any, Any], clock: ManualClock) -> None:
     lock = timed.lock("k", ttl=None)
     lock.acquire()
-    reboot()
+    clock.reboot()
     assert not lock.owned()
     assert timed.lock("k", wait_s=0).acquire() > 0
 
 
 def test_where_no_boot_id_is_known_the_deadline_gives_an_earlier_boot_away(
-    timed: Dict[Any, Any], clock: Any
+    timed: Dict[Any, Any], clock: ManualClock
 ) -> None:
     lock = timed.lock("k", ttl=10)
     lock.acquire()

@@ -32,7 +32,10 @@ from ringdict.client.cluster import STORES, Tenant, parse
 from ringdict.client.keys import encode_key
 from ringdict.client.values import ValueCodec
 from ringdict.node import layout
+from ringdict.node.folder import STAMP
 from ringdict.node.store import Store
+
+from .clock import ManualClock
 
 T = TypeVar("T")
 
@@ -56,23 +59,6 @@ values = numbers | st.none() | st.text(max_size=3) | st.lists(st.integers(0, 9),
 ttls = st.sampled_from([None, 0.5, 1, 5, 60])
 names = st.sampled_from(NAMES)
 which = st.integers(0, 1)
-
-
-class ManualClock:
-    """Time passes when the model says so."""
-
-    def __init__(self) -> None:
-        self.wall = 1_700_000_000_000
-        self.monotonic = 5_000_000
-
-    def wall_ms(self) -> int:
-        return self.wall
-
-    def monotonic_ms(self) -> int:
-        return self.monotonic
-
-    def boot_id(self) -> bytes:
-        return b"one and only one"
 
 
 class Expected:
@@ -133,6 +119,7 @@ class DictMachine(RuleBasedStateMachine):
         self.store = Store(
             parse(self.url).folder, durability=parse(self.url).durability, clock=self.clock, background=False
         )
+        self.store.open()
         STORES.tenants[self.store.folder] = Tenant(parse(self.url), self.store)
         self.clusters = [Cluster(self.url) for _ in range(2)]
         self.handles: dict[str, list[Dict[Any, Any]]] = {
@@ -151,7 +138,7 @@ class DictMachine(RuleBasedStateMachine):
 
     @property
     def now_ms(self) -> int:
-        return self.store.clock.now_ms()
+        return self.store.now_ms()
 
     def both(self, name: str, number: int) -> tuple[Dict[Any, Any], Model | None]:
         """A handle, and the model if the Dict exists."""
@@ -380,9 +367,11 @@ class DictMachine(RuleBasedStateMachine):
     @rule(name=names, number=which)
     def begin_to_iterate(self, name: str, number: int) -> None:
         d, model = self.both(name, number)
-        if model is not None and len(self.scans) < 5:
+        if model is not None and model.entries and len(self.scans) < 5:
             there = {key: each.born for key, each in model.entries.items()}
-            self.scans.append(Scan(model, iter(d.items()), there))
+            scan = Scan(model, iter(d.items()), there)
+            scan.seen.add(next(scan.items)[0])  # it begins with the first step, not before
+            self.scans.append(scan)
 
     @precondition(lambda self: self.scans)
     @rule(steps=st.integers(1, 2 * FEW), number=st.integers(0, 4))
@@ -461,14 +450,13 @@ class DictMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 0.5, 1, 5, 60]))
     def time_passes(self, seconds: float) -> None:
         before_ms = self.now_ms
-        self.clock.wall += round(seconds * 1000)
-        self.clock.monotonic += round(seconds * 1000)
+        self.clock.advance(seconds)
         assert self.now_ms >= before_ms + round(seconds * 1000)
 
     @rule(seconds=st.sampled_from([-86_400, -1, 1, 30]))
     def the_wall_clock_is_set(self, seconds: int) -> None:
         before_ms = self.now_ms
-        self.clock.wall += seconds * 1000
+        self.clock.set_wall(seconds)
         assert self.now_ms >= before_ms
 
     @rule(steps=st.integers(1, 3))
@@ -487,13 +475,20 @@ class DictMachine(RuleBasedStateMachine):
         Dict.objects.delete(name, allow_missing=True, cluster=self.clusters[1])
         self.models[name] = None
 
-    @rule()
-    def close_and_open_again(self) -> None:
-        """With a wall clock that was put right meanwhile."""
+    @rule(booted=st.booleans(), lost=st.booleans())
+    def close_and_open_again(self, booted: bool, lost: bool) -> None:
+        """With a wall clock that was put right meanwhile; after a boot of the host, all locks are free."""
         self.clock.wall = self.now_ms
         self.close()
         self.scans.clear()
         self.held.clear()
+        if lost:
+            (self.home / STAMP).unlink()
+        if booted:
+            self.clock.reboot()
+            for model in self.models.values():
+                if model is not None:
+                    model.locks.clear()
         self.open()
 
     # -- what always holds -----------------------------------------------------------------------

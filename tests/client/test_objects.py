@@ -11,6 +11,8 @@ import pytest
 from ringdict import AlreadyExistsError, Cluster, Dict, InvalidError, NotFoundError
 from ringdict.node.store import Store
 
+from .clock import ManualClock
+
 objects = Dict.objects
 
 
@@ -57,11 +59,11 @@ def test_an_environment_that_no_dict_can_live_in(call: Callable[..., object], cl
 
 
 @pytest.fixture
-def three(timed_store: Store, cluster: Cluster, advance: Callable[[float], None]) -> Cluster:
+def three(timed_store: Store, cluster: Cluster, clock: ManualClock) -> Cluster:
     """Where "first", "second" and "third" were made, a minute after each other."""
     for name in ("first", "second", "third"):
         objects.create(name, cluster=cluster)
-        advance(60)
+        clock.advance(60)
     return cluster
 
 

@@ -11,26 +11,25 @@ import pytest
 from ringdict import Cluster, Dict, InvalidError
 from ringdict.node.store import Store
 
-Advance = Callable[[float], None]
-
+from .clock import ManualClock
 
 # -- what a ttl is -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ttl", [10, 10.0, timedelta(seconds=10)])
-def test_an_entry_lives_as_long_as_its_ttl_says(ttl: Any, timed: Dict[Any, Any], advance: Advance) -> None:
+def test_an_entry_lives_as_long_as_its_ttl_says(ttl: Any, timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=ttl)
-    advance(9.999)
+    clock.advance(9.999)
     assert timed["k"] == 1
     assert len(timed) == 1
-    advance(0.001)
+    clock.advance(0.001)
     assert "k" not in timed
     assert len(timed) == 0
 
 
-def test_none_is_for_ever(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_none_is_for_ever(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=None)
-    advance(10**9)
+    clock.advance(10**9)
     assert timed["k"] == 1
     assert timed.ttl("k") is None
 
@@ -42,10 +41,10 @@ def test_over_a_century_is_for_ever(timed: Dict[Any, Any]) -> None:
     assert timed.ttl("k") is None
 
 
-def test_the_shortest_ttl_is_a_millisecond(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_the_shortest_ttl_is_a_millisecond(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=1e-9)
     assert "k" in timed
-    advance(0.001)
+    clock.advance(0.001)
     assert "k" not in timed
 
 
@@ -81,7 +80,7 @@ def daily(timed_store: Store, cluster: Cluster) -> Dict[Any, Any]:
     return Dict.from_name("daily", create_if_missing=True, cluster=cluster, ttl=10)
 
 
-def test_unset_is_the_default_of_the_dict(daily: Dict[Any, Any], advance: Advance) -> None:
+def test_unset_is_the_default_of_the_dict(daily: Dict[Any, Any], clock: ManualClock) -> None:
     daily["a"] = 1
     daily.put("b", 1)
     daily.update(c=1)
@@ -90,7 +89,7 @@ def test_unset_is_the_default_of_the_dict(daily: Dict[Any, Any], advance: Advanc
     daily.replace("f", 1, if_version=None)
     daily.put("g", 1, skip_if_exists=True)
     assert {key: daily.ttl(key) for key in daily} == dict.fromkeys("abcdefg", 10)
-    advance(10)
+    clock.advance(10)
     assert not daily
 
 
@@ -107,22 +106,22 @@ def test_what_is_said_goes_before_the_default(daily: Dict[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("write", ["put", "setitem", "update"])
-def test_overwriting_applies_it_anew(write: str, timed: Dict[Any, Any], advance: Advance) -> None:
+def test_overwriting_applies_it_anew(write: str, timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=10)
-    advance(6)
+    clock.advance(6)
     {
         "put": lambda: timed.put("k", 2, ttl=10),
         "setitem": lambda: timed.__setitem__("k", 2),
         "update": lambda: timed.update({"k": 2}, ttl=10),
     }[write]()
-    advance(6)
+    clock.advance(6)
     assert timed["k"] == 2
     assert timed.ttl("k") == (None if write == "setitem" else 4)
 
 
-def test_incr_replace_and_setdefault_keep_the_expiry(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_incr_replace_and_setdefault_keep_the_expiry(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=10)
-    advance(4)
+    clock.advance(4)
     timed.incr("k", ttl=100)
     assert timed.ttl("k") == 6
     entry = timed.get_entry("k")
@@ -131,14 +130,14 @@ def test_incr_replace_and_setdefault_keep_the_expiry(timed: Dict[Any, Any], adva
     assert timed.ttl("k") == 6
     timed.setdefault("k", 7, ttl=100)
     assert timed.ttl("k") == 6
-    advance(6)
+    clock.advance(6)
     assert "k" not in timed
 
 
-def test_a_key_that_expired_is_absent_to_every_operation(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_a_key_that_expired_is_absent_to_every_operation(timed: Dict[Any, Any], clock: ManualClock) -> None:
     def expired() -> str:
         timed.put("k", "old", ttl=1)
-        advance(1)
+        clock.advance(1)
         return "k"
 
     assert timed.get(expired()) is None
@@ -161,16 +160,16 @@ def test_a_key_that_expired_is_absent_to_every_operation(timed: Dict[Any, Any], 
         timed.incr("k", initial=None)
 
 
-def test_what_expires_later_is_not_what_was_written_first(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_what_expires_later_is_not_what_was_written_first(timed: Dict[Any, Any], clock: ManualClock) -> None:
     """The index of expiry instants forgets an instant that was replaced."""
     timed.put("k", 1, ttl=10)
     timed.put("k", 2, ttl=20)
     timed.put("n", 1, ttl=10)
     timed.put("n", 2)
-    advance(15)
+    clock.advance(15)
     assert dict(timed.items()) == {"k": 2, "n": 2}
     assert len(timed) == 2
-    advance(5)
+    clock.advance(5)
     assert dict(timed.items()) == {"n": 2}
     assert len(timed) == 1
 
@@ -178,10 +177,10 @@ def test_what_expires_later_is_not_what_was_written_first(timed: Dict[Any, Any],
 # -- touch, ttl ----------------------------------------------------------------------------------
 
 
-def test_touch_gives_another_ttl_and_keeps_the_rest(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_touch_gives_another_ttl_and_keeps_the_rest(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", "v", ttl=10)
     before = timed.get_entry("k")
-    advance(5)
+    clock.advance(5)
     assert timed.touch("k", 30) is True
     after = timed.get_entry("k")
     assert before is not None
@@ -216,10 +215,10 @@ def test_touch_at_a_version_touches_that_version_only(timed: Dict[Any, Any]) -> 
     assert timed.ttl("k") is None
 
 
-def test_ttl_tells_the_seconds_left(timed: Dict[Any, Any], advance: Advance) -> None:
+def test_ttl_tells_the_seconds_left(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=2.5)
     assert timed.ttl("k") == 2.5
-    advance(1)
+    clock.advance(1)
     assert timed.ttl("k", fresh=True) == 1.5
     with pytest.raises(KeyError, match="'missing'"):
         timed.ttl("missing")
@@ -236,35 +235,33 @@ def test_get_entry_tells_the_instant_with_its_zone(timed: Dict[Any, Any], timed_
 # -- clocks that jump ----------------------------------------------------------------------------
 
 
-def test_a_clock_set_back_neither_revives_nor_prolongs(
-    timed: Dict[Any, Any], advance: Advance, set_wall_clock: Advance
-) -> None:
+def test_a_clock_set_back_neither_revives_nor_prolongs(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("dead", 1, ttl=5)
     timed.put("k", 1, ttl=20)
-    advance(10)
+    clock.advance(10)
     assert "dead" not in timed
-    set_wall_clock(-3600)
+    clock.set_wall(-3600)
     assert "dead" not in timed
     assert timed.ttl("k") == 10
-    advance(10)
+    clock.advance(10)
     assert "k" not in timed
 
 
-def test_a_clock_set_forward_ends_what_is_due_by_it(timed: Dict[Any, Any], set_wall_clock: Advance) -> None:
+def test_a_clock_set_forward_ends_what_is_due_by_it(timed: Dict[Any, Any], clock: ManualClock) -> None:
     timed.put("k", 1, ttl=20)
     timed["for ever"] = 1
-    set_wall_clock(3600)
+    clock.set_wall(3600)
     assert list(timed) == ["for ever"]
 
 
 # -- sweeping ------------------------------------------------------------------------------------
 
 
-def test_sweeping_changes_no_answer(timed: Dict[Any, Any], timed_store: Store, advance: Advance) -> None:
+def test_sweeping_changes_no_answer(timed: Dict[Any, Any], timed_store: Store, clock: ManualClock) -> None:
     timed.update({n: n for n in range(1_000)}, ttl=10)
     timed.update({f"stays {n}": n for n in range(100)}, ttl=1000)
     timed["for ever"] = 1
-    advance(10)
+    clock.advance(10)
     assert len(timed) == 101
     steps = 0
     while timed_store.sweep():
@@ -275,22 +272,22 @@ def test_sweeping_changes_no_answer(timed: Dict[Any, Any], timed_store: Store, a
     assert timed.info().entries == 101
 
 
-def test_sweeping_gives_back_the_bytes(timed: Dict[Any, Any], timed_store: Store, advance: Advance) -> None:
+def test_sweeping_gives_back_the_bytes(timed: Dict[Any, Any], timed_store: Store, clock: ManualClock) -> None:
     timed["k"] = 1
     empty = timed.info().bytes
     timed.update(dict.fromkeys(range(100), "x" * 100), ttl=10)
     assert timed.info().bytes > empty + 10_000
-    advance(10)
+    clock.advance(10)
     while timed_store.sweep():
         pass
     assert timed.info().bytes == empty
 
 
 def test_an_entry_overwritten_before_the_sweep_survives_it(
-    timed: Dict[Any, Any], timed_store: Store, advance: Advance
+    timed: Dict[Any, Any], timed_store: Store, clock: ManualClock
 ) -> None:
     timed.put("k", 1, ttl=1)
-    advance(1)
+    clock.advance(1)
     timed.put("k", 2, ttl=100)
     while timed_store.sweep():
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -13,12 +14,13 @@ from collections.abc import (
     ValuesView,
 )
 from datetime import timedelta
-from typing import Any, assert_type
+from typing import Any, assert_type, get_overloads
 
 import pytest
 import trio
 
 from ringdict import Cluster, Dict, Lock, types
+from ringdict.client import signature
 
 
 @pytest.fixture
@@ -154,3 +156,22 @@ def wrong(ages: Dict[str, int]) -> None:
 def awaited(ages: Dict[str, int]) -> Awaitable[int | None]:
     """An `.aio` form may be handed on before it is awaited."""
     return ages.get.aio("ada")
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [
+        ("get", signature.Get),
+        ("pop", signature.Remove),
+        ("keys", signature.Keys),
+        ("values", signature.Values),
+        ("items", signature.Items),
+    ],
+)
+def test_what_is_declared_is_what_can_be_called(name: str, declared: Any, ages: Dict[str, int]) -> None:
+    """These methods are declared by hand, for the sake of overloads."""
+    kinds = {each.name: each.kind for each in inspect.signature(getattr(ages, name)).parameters.values()}
+    for form in (declared.__call__, declared.aio):
+        for each in get_overloads(form) or [form]:
+            _, *parameters = inspect.signature(each).parameters.values()
+            assert {each.name: each.kind for each in parameters}.items() <= kinds.items()

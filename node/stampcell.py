@@ -1,0 +1,71 @@
+"""The last stamp of a store, in memory that all of its processes share.
+
+Every stamp goes through this cell, so that stamps grow from process to process without a page of the store
+being written for it. The cell outlives processes, not the operating system: after a boot it begins above
+all that the store's records tell of, see `Store`.
+
+Rules of this file:
+1. The cell is written by who holds the writer's lock, and read by anybody: eight aligned bytes, one store.
+2. What a reader sees is a bound for "now", never a decision.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+
+from ..exception import StoreFullError
+from .datafile import FILE_MODE
+
+CELL = Struct("@Q")
+BOOT_ID_AT = 8
+BOOT_ID_BYTES = 16
+FILE_BYTES = 4096
+
+
+class StampCell:
+    """The cell in the file `path`, made where there is none. Usable after a fork as it is."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            _reserve(descriptor, path)
+            self._map = mmap.mmap(descriptor, FILE_BYTES)
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> int:
+        """The last stamp that any process gave."""
+        stamp: int = CELL.unpack_from(self._map)[0]
+        return stamp
+
+    def write(self, stamp: int) -> None:
+        """Note a stamp that was given."""
+        CELL.pack_into(self._map, 0, stamp)
+
+    def of_boot(self, boot_id: bytes) -> bool:
+        """Whether the cell has been kept up since that boot."""
+        return self._map[BOOT_ID_AT : BOOT_ID_AT + BOOT_ID_BYTES] == boot_id
+
+    def begin(self, boot_id: bytes, stamp: int) -> None:
+        """Keep the cell up from now on, beginning with a stamp above all that were given before that boot."""
+        self.write(stamp)
+        self._map[BOOT_ID_AT : BOOT_ID_AT + BOOT_ID_BYTES] = boot_id
+
+
+def _reserve(descriptor: int, path: Path) -> None:
+    """Make the file as long as its map, with a block of the disk behind it."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, FILE_BYTES)
+            return
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreFullError(f"the disk that holds the store in {path.parent} is full") from error
+    if os.fstat(descriptor).st_size < FILE_BYTES:
+        os.truncate(descriptor, FILE_BYTES)
