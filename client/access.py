@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from ..exception import ConflictError, InvalidError
 from ..node import layout
 from ..node.config import POP_ATTEMPTS_MAX
-from ..node.entry import Stored
+from ..node.entry import DamagedEntryError, Stored
 from ..node.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
+from ..node.transaction import DictGoneError
 from .embedded import EmbeddedDict
-from .handle import Handle, operation_ids
+from .handle import Handle, ShortCutError, operation_ids
 from .info import Entry, Version
 from .keys import decode_key, encode_key
-from .method import drive, method, watch_for_loops
+from .method import SLOWLY, drive, method, watch_for_loops
 from .transport import BLOCKING, Transport
 from .ttl import UNSET, Ttl, TtlOrUnset, Unset, expiry_instant, ttl_ms
 
@@ -42,10 +43,21 @@ class Access(Handle, Generic[K, V]):
 
     def __getitem__(self, key: K) -> V:
         watch_for_loops("get")
-        body = drive(self._read(BLOCKING, key))
+        try:
+            body = self._read_now(key)
+        except ShortCutError:
+            body = drive(self._read(BLOCKING, key))
         if body is None:
             raise self._key_error(key)
         return cast("V", self._decode(body))
+
+    def _get_now(self, key: K, /, default: object = None, *, fresh: bool = False) -> object:
+        del fresh
+        try:
+            body = self._read_now(key)
+        except ShortCutError:
+            return SLOWLY
+        return default if body is None else self._codec.decode(body)
 
     async def _get(self, io: Transport, key: K, /, default: object = None, *, fresh: bool = False) -> object:
         """The value of a key, or `default` if it is absent. A stored None is a value, not an absence.
@@ -100,8 +112,26 @@ class Access(Handle, Generic[K, V]):
         if not drive(self._write(BLOCKING, DeleteMany([encode_key(key)]), key)):
             raise self._key_error(key)
 
-    @method
-    async def put(
+    def _put_now(
+        self,
+        key: K,
+        value: V,
+        /,
+        *,
+        skip_if_exists: bool = False,
+        ttl: TtlOrUnset = UNSET,
+        ack: str = "all",
+    ) -> object:
+        bound = self._bound
+        if bound is None or bound.cluster.closed:
+            return SLOWLY
+        operation = self._put_operation(bound, key, value, skip_if_exists, ttl, ack)
+        try:
+            return bound.store.write(bound.table, operation, bound.cluster.timeout_s)
+        except (DictGoneError, DamagedEntryError):
+            return SLOWLY  # nothing was written; the plan knows what to do about it
+
+    async def _put(
         self,
         io: Transport,
         key: K,
@@ -120,13 +150,26 @@ class Access(Handle, Generic[K, V]):
             ttl: time to live in seconds or as a timedelta; None: for ever; unset: the Dict's default.
             ack: which replicas must have it, "all" that are reachable, a "majority", or "one".
         """
+        bound = self._bound or await self._connect(io)
+        operation = self._put_operation(bound, key, value, skip_if_exists, ttl, ack)
+        return await self._write(io, operation, key)
+
+    def _put_operation(
+        self,
+        bound: EmbeddedDict,
+        key: K,
+        value: V,
+        skip_if_exists: bool,  # noqa: FBT001 - passed on as it came
+        ttl: TtlOrUnset,
+        ack: str,
+    ) -> Put:
         if ack not in ACKS:
             raise InvalidError(f"ack must be one of {', '.join(ACKS)}; not {ack!r}")
-        bound = self._bound or await self._connect(io)
         lifetime_ms = bound.record.ttl_ms if ttl is UNSET else ttl_ms(ttl, 0)
         kind = PutIfAbsent if skip_if_exists else Put
-        operation = kind(encode_key(key), self._encode(value), lifetime_ms, operation_ids.next())
-        return await self._write(io, operation, key)
+        return kind(encode_key(key), self._codec.encode(value), lifetime_ms, operation_ids.next())
+
+    put = method(_put, _put_now)
 
     async def _pop(
         self,
@@ -271,7 +314,7 @@ class Access(Handle, Generic[K, V]):
         get: Get[K, V]
         pop: Remove[K, V]
     else:
-        get = method(_get)
+        get = method(_get, _get_now)
         pop = method(_pop)
 
 

@@ -48,6 +48,10 @@ class Target(NamedTuple):
     reads: str = "nearest"
 
 
+class ShortCutError(Exception):
+    """What a short cut cannot do: the plan must."""
+
+
 class Handle:
     """The part of a Dict handle that is not the mapping."""
 
@@ -56,7 +60,7 @@ class Handle:
         self._bound: EmbeddedDict | None = None
         #: Whether the Dict was found once: from then on it is not made again if it was deleted.
         self._found = False
-        self._codec: ValueCodec | None = None
+        self._codec: ValueCodec  # with the first binding
 
     # -- finding the Dict --------------------------------------------------------------------------
 
@@ -110,6 +114,16 @@ class Handle:
             return await call(bound)
         except DictGoneError:
             raise NotFoundError(f"{self._title()} was deleted") from None
+
+    def _read_now(self, key: object) -> bytes | None:
+        """The short cut of `_read`, which raises `ShortCutError` where there is none."""
+        bound = self._bound
+        if bound is None or bound.cluster.closed:
+            raise ShortCutError
+        try:
+            return bound.table.read(encode_key(key))
+        except (DictGoneError, DamagedEntryError):
+            raise ShortCutError from None
 
     # -- using it ----------------------------------------------------------------------------------
 
@@ -178,11 +192,9 @@ class Handle:
             self._raise_damaged(key)
 
     def _encode(self, value: object) -> bytes:
-        assert self._codec is not None
         return self._codec.encode(value)
 
     def _decode(self, body: bytes) -> object:
-        assert self._codec is not None
         return self._codec.decode(body)
 
     # -- words -------------------------------------------------------------------------------------

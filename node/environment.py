@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
+from typing import TYPE_CHECKING
 
 import lmdb
 
@@ -32,6 +33,9 @@ from ..exception import (
 from . import datafile
 from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, READERS_MAX
 from .folder import DAMAGED, ELSEWHERE
+
+if TYPE_CHECKING:
+    from .table import Table
 
 ONE = (None,)
 """What `_active` grows by."""
@@ -85,8 +89,8 @@ class Environment:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def read_pair(self, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
-        """The values under two keys, from one snapshot."""
+    def read_entry(self, table: Table, place: bytes) -> tuple[int, bytes | None]:
+        """What stands at `place`, and the Dict's `cleared_at`, from one snapshot."""
         active = self._active
         active += ONE
         try:
@@ -94,7 +98,7 @@ class Environment:
                 self._await_resumption(active)
             transaction = self._begin()
             try:
-                return transaction.get(first), transaction.get(second)
+                return table.cleared_at(transaction), transaction.get(place)
             finally:
                 transaction.abort()
         except lmdb.Error as error:
@@ -102,7 +106,7 @@ class Environment:
         finally:
             active.pop()
         self._recover(problem)
-        return self.read_pair(first, second)
+        return self.read_entry(table, place)
 
     @contextmanager
     def reading(self) -> Iterator[lmdb.Transaction[bytes]]:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 VALUELESS = TOMBSTONE | EXPIRED
 VERSION_END = VERSION_AT + CLEARED_AT_BYTES
+PARTITION_NAMES = layout.PARTITION_NAMES
+PARTITION_MASK = layout.PARTITION_MASK
+unpack_glance = GLANCE.unpack_from
 
 Row = tuple[bytes, bytes]
 """A place in the store and the bytes that stand there."""
@@ -63,14 +66,15 @@ class Table:
     Every call raises `DictGoneError` once the Dict was deleted.
     """
 
-    __slots__ = ("_read_pair", "_seed", "_state_key", "dict_id", "store")
+    __slots__ = ("_cleared_at", "_environment", "_seed", "_state_key", "dict_id", "store")
 
     def __init__(self, store: Store, dict_id: bytes) -> None:
         self.store = store
         self.dict_id = dict_id
         self._seed = int.from_bytes(dict_id, "big")
         self._state_key = layout.STATE + dict_id
-        self._read_pair = store.environment.read_pair
+        self._environment = store.environment
+        self._cleared_at = (-1, 0)
 
     # -- one key ---------------------------------------------------------------------------------
 
@@ -92,26 +96,36 @@ class Table:
                 yield dict_id + names[key_hash & mask] + layout.stored_key(key), key_hash, body, key
 
     def read(self, key: bytes) -> bytes | None:
-        """The value's bytes, None when the key is absent. The hot path: one transaction, two look-ups.
+        """The value's bytes, None when the key is absent. The hot path: one transaction, one look-up.
 
         Raises:
             DamagedEntryError: the stored bytes are not what was written.
         """
         key_hash = xxh3_64_intdigest(key, self._seed)
         stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
-        place = self.dict_id + layout.PARTITION_NAMES[key_hash & layout.PARTITION_MASK] + stored
-        state, raw = self._read_pair(self._state_key, place)
-        if state is None:
-            raise DictGoneError
-        return None if raw is None else self._body(raw, key_hash, state)
+        place = self.dict_id + PARTITION_NAMES[key_hash & PARTITION_MASK] + stored
+        cleared_at, raw = self._environment.read_entry(self, place)
+        return None if raw is None else self._body(raw, key_hash, cleared_at)
+
+    def cleared_at(self, transaction: lmdb.Transaction[bytes]) -> int:
+        """Up to which version entries count as absent, in that transaction.
+
+        Within one snapshot it is always the same: as long as nobody writes, it is not looked up again.
+        """
+        snapshot, cleared_at = self._cleared_at
+        if snapshot != (now := transaction.id()):
+            state = transaction.get(self._state_key)
+            if state is None:
+                raise DictGoneError
+            cleared_at = int.from_bytes(state[:CLEARED_AT_BYTES], "big")
+            self._cleared_at = now, cleared_at
+        return cleared_at
 
     def find(self, key: bytes) -> Stored | None:
         """The visible entry of `key`, header and all. Raises as `read` does."""
         located = self.locate(key)
-        state, raw = self._read_pair(self._state_key, located.place)
-        if state is None:
-            raise DictGoneError
-        if raw is None or self._body(raw, located.key_hash, state) is None:
+        cleared_at, raw = self._environment.read_entry(self, located.place)
+        if raw is None or self._body(raw, located.key_hash, cleared_at) is None:
             return None
         return decode(raw, located.key_hash)
 
@@ -123,10 +137,10 @@ class Table:
         """
         located = [self.locate(key) for key in keys]
         with self.store.reading() as transaction:
-            state = self._state(transaction)
+            cleared_at = self.cleared_at(transaction)
             found: list[bytes | None] = [transaction.get(each.place) for each in located]
         return [
-            None if raw is None else self._named_body(raw, each.key, each.key_hash, state)
+            None if raw is None else self._named_body(raw, each.key, each.key_hash, cleared_at)
             for each, raw in zip(located, found, strict=True)
         ]
 
@@ -158,7 +172,7 @@ class Table:
         there with None: it must not hide those beside it. An over-long key that is damaged is `UNKNOWN`.
         """
         with self.store.reading() as transaction:
-            state = self._state(transaction)
+            cleared_at = self.cleared_at(transaction)
             rows, next_start = self._rows(transaction, start, prefix[:KEY_HEAD_BYTES])
         entries: list[tuple[bytes, bytes | None]] = []
         seed = self._seed
@@ -170,7 +184,7 @@ class Table:
             if long_prefix and not key.startswith(prefix):
                 continue  # only its head matches
             try:
-                body = self._body(raw, xxh3_64_intdigest(key, seed), state)
+                body = self._body(raw, xxh3_64_intdigest(key, seed), cleared_at)
             except DamagedEntryError:
                 entries.append(
                     (key if layout.stored_key(key) == place[layout.PREFIX_BYTES :] else UNKNOWN, None)
@@ -233,27 +247,28 @@ class Table:
             raise DictGoneError
         return state
 
-    def _body(self, raw: bytes, key_hash: int, state: bytes) -> bytes | None:
+    def _body(self, raw: bytes, key_hash: int, cleared_at: int) -> bytes | None:
         """The value's bytes if the entry is visible.
 
         An over-long key needs no comparison: the checksum is seeded with the hash of the whole key.
         """
-        if len(raw) >= VERSION_END and raw[VERSION_AT:VERSION_END] <= state[:CLEARED_AT_BYTES]:
-            return None
         if len(raw) < HEADER_BYTES:
+            version = raw[VERSION_AT:VERSION_END]
+            if len(version) == CLEARED_AT_BYTES and int.from_bytes(version, "big") <= cleared_at:
+                return None
             raise DamagedEntryError
-        checksum, flags, key_bytes, _, expires_ms = GLANCE.unpack_from(raw)
+        checksum, flags, key_bytes, version, expires_ms = unpack_glance(raw)
+        if version <= cleared_at:
+            return None
         if xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK != checksum:
             raise DamagedEntryError
-        if flags & VALUELESS:
-            return None
-        if expires_ms and expires_ms <= self.store.now_ms():
+        if flags & VALUELESS or 0 < expires_ms <= self.store.now_ms():
             return None
         return raw[HEADER_BYTES + key_bytes :]
 
-    def _named_body(self, raw: bytes, key: bytes, key_hash: int, state: bytes) -> bytes | None:
+    def _named_body(self, raw: bytes, key: bytes, key_hash: int, cleared_at: int) -> bytes | None:
         try:
-            return self._body(raw, key_hash, state)
+            return self._body(raw, key_hash, cleared_at)
         except DamagedEntryError:
             raise DamagedEntryError(key) from None
 

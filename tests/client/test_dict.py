@@ -12,6 +12,7 @@ import pytest
 
 from ringdict import Cluster, ConflictError, Dict, InvalidError, NotFoundError, ValueTooLargeError
 from ringdict.client.embedded import EmbeddedDict
+from ringdict.client.keys import decode_key
 from ringdict.client.transport import Transport
 from ringdict.node.entry import Stored
 from ringdict.node.transaction import DictGoneError
@@ -137,20 +138,20 @@ def test_pop_at_a_version_removes_that_version_only(d: Dict[Any, Any]) -> None:
 
 # -- pop and popitem beside others who write ------------------------------------------------------
 
-Interfere = Callable[[Callable[[int], object]], None]
+Interfere = Callable[[Callable[[int, Any], object]], None]
 
 
 @pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch) -> Interfere:
-    """Does something behind each read of an entry, with the number of reads so far."""
+    """Does something behind each read of an entry, with the number of reads so far, and the key."""
 
-    def between(interfere: Callable[[int], object]) -> None:
+    def between(interfere: Callable[[int, Any], object]) -> None:
         find = EmbeddedDict.find
         reads = count(1)
 
         async def found_and_then(self: EmbeddedDict, io: Transport, key: bytes) -> Stored | None:
             entry = await find(self, io, key)
-            interfere(next(reads))
+            interfere(next(reads), decode_key(key))
             return entry
 
         monkeypatch.setattr(EmbeddedDict, "find", found_and_then)
@@ -161,7 +162,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Interfere:
 @pytest.mark.parametrize("writes", [1, 3, 10**9])
 def test_pop_takes_the_last_that_was_written(writes: int, d: Dict[Any, Any], between: Interfere) -> None:
     d["k"] = 0
-    between(lambda reads: d.put("k", reads) if reads <= writes else None)
+    between(lambda reads, _: d.put("k", reads) if reads <= writes else None)
     taken = d.pop("k")
     assert taken > 0
     assert "k" not in d
@@ -169,22 +170,19 @@ def test_pop_takes_the_last_that_was_written(writes: int, d: Dict[Any, Any], bet
 
 def test_pop_finds_nothing_when_another_was_faster(d: Dict[Any, Any], between: Interfere) -> None:
     d["k"] = 0
-    between(lambda reads: d.delete_many(["k"]))
+    between(lambda _, key: d.delete_many([key]))
     assert d.pop("k", "absent") == "absent"
 
 
 def test_popitem_looks_for_another_when_another_was_faster(d: Dict[Any, Any], between: Interfere) -> None:
     d.update(dict.fromkeys("abc"))
-    tried: list[Any] = []
-    between(lambda reads: d.delete_many(tried[-1:]) if reads <= 2 else None)
-    ((key, _),) = [d.popitem()]
+    between(lambda reads, key: d.delete_many([key]) if reads <= 2 else None)
+    key, _ = d.popitem()
     assert key in set("abc")
     assert not d
 
 
-def test_a_dict_that_comes_and_goes_is_not_found(
-    d: Dict[Any, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dict_that_comes_and_goes_is_not_found(d: Dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     async def gone(*_: Any) -> None:
         raise DictGoneError
 
@@ -356,6 +354,14 @@ def test_popitem_takes_each_item_once(d: Dict[Any, Any]) -> None:
     assert dict(d.popitem() for _ in range(20)) == {n: n * n for n in range(20)}
     with pytest.raises(KeyError, match="'d' is empty"):
         d.popitem()
+
+
+def test_popitem_begins_anywhere(d: Dict[Any, Any]) -> None:
+    """Or all who pop at once would go for the same item."""
+    d.update({n: n for n in range(100)})
+    first = set(list(d)[:20])
+    popped = {d.popitem()[0] for _ in range(20)}
+    assert len(popped & first) < 15
 
 
 def test_what_was_written_is_there_when_the_store_is_opened_again(url: str) -> None:

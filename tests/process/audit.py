@@ -21,7 +21,7 @@ from ringdict.node.catalogue import Life, Record, dict_id
 from ringdict.node.entry import Stored, decode
 from ringdict.node.store import FORMAT, META, Store
 from ringdict.node.table import Table, whole_key
-from ringdict.node.transaction import DictState
+from ringdict.node.transaction import STAMP_RESERVE, DictState
 
 SYSTEM_KINDS = (layout.NAME, layout.DICT, layout.STATE, layout.SWEEP, layout.HEARTBEAT)
 ALL_DEAD = (1 << 64) - 1
@@ -116,7 +116,9 @@ def check_dict(contents: Contents, id_: bytes, state: DictState) -> None:
     assert state.cleared_at <= state.last_stamp
     for row in contents.rows(id_):
         entry = row.entry
-        assert max(entry.version, entry.touch) <= state.last_stamp, f"{row.key!r} is ahead of its Dict"
+        assert max(entry.version, entry.touch) <= state.last_stamp + STAMP_RESERVE, (
+            f"{row.key!r} is ahead of its Dict"
+        )
         if row.key.startswith(layout.LOCK_SPACE):
             assert not entry.expires_ms, "a lock never expires as an entry"
         elif entry.version > state.cleared_at:

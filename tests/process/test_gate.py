@@ -124,6 +124,20 @@ def test_killed_while_stopped(hurried: Cluster) -> None:
     assert time.monotonic() - begin_s < TIMEOUT_S
 
 
+def read(line: Line, cluster: Cluster) -> object:
+    return opened(cluster).get("x")
+
+
+def test_a_process_that_only_reads_waits_for_nobody(hurried: Cluster) -> None:
+    """Not even when it has yet to open the store."""
+    d = opened(hurried)
+    d["x"] = 1
+    with Child(hold_the_gate, hurried) as holder:
+        holder.receive()
+        with Child(read, hurried) as reader:
+            assert reader.result() == 1
+
+
 def test_every_kind_of_write_gives_up(hurried: Cluster) -> None:
     d = opened(hurried)
     d["x"] = 1
@@ -174,9 +188,8 @@ def test_threads_and_tasks_give_up_together(hurried: Cluster) -> None:
 
 
 def wait_in_the_queue(line: Line, cluster: Cluster) -> None:
-    d = opened(cluster)
     line.send("waits")
-    d["waited"] = True
+    opened(cluster)["waited"] = True
 
 
 def test_a_waiter_that_stands_still_is_named(hurried: Cluster) -> None:
