@@ -288,7 +288,8 @@ class Access(Handle, Generic[K, V]):
 
     async def _pop_some(self, io: Transport, bound: EmbeddedDict) -> tuple[object, object] | None:
         """Try entries in turn. Poppers begin at different places, or all would go for the same entry."""
-        start: bytes | None = bound.dict_id + os.urandom(layout.PARTITION_BYTES)
+        number = int.from_bytes(os.urandom(layout.PARTITION_BYTES), "big") & layout.PARTITION_MASK
+        start: bytes | None = bound.dict_id + layout.PARTITION_NAMES[number]
         damaged: set[bytes] = set()
         for _ in ("from there to the end", "from the beginning"):
             while True:

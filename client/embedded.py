@@ -117,4 +117,4 @@ async def by_id(io: Transport, cluster: Cluster, dict_id: bytes) -> EmbeddedDict
 async def ensure_open(io: Transport, cluster: Cluster) -> None:
     """Open the store where that may be waited for: it may have to be made first."""
     if not cluster.store.opened:
-        await io.run(cluster.store, lambda _: None, cluster.timeout_s)
+        await io.in_thread(cluster.store.open)

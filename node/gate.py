@@ -92,7 +92,8 @@ class WriterGate:
         raise UnavailableError(self._complaint(waited_s))
 
     def _complaint(self, waited_s: float) -> str:
-        holders = [pid for pid in lock_holders(self._turn_path) if pid != os.getpid()]
+        paths = self._turn_path, self._queue_path  # who writes, and who is next
+        holders = [pid for path in paths for pid in lock_holders(path) if pid != os.getpid()]
         who = " and ".join(f"process {pid}{_state(pid)}" for pid in holders) or "another process"
         return (
             f"no turn to write within {waited_s:.1f} s: {who} holds the store in {self._turn_path.parent}. "

@@ -152,8 +152,18 @@ class Store:
         """What the writer thread does with the jobs it has collected: all in one transaction."""
         if not self._opened:
             self.open()
-        with self.environment.writer:
-            return self._transact(lambda transaction: [_outcome(job, transaction) for job in jobs], timeout_s)
+        start_ms = self.host.monotonic_ms()
+        writer = self.environment.writer
+        if not writer.acquire(timeout=timeout_s):
+            raise UnavailableError(
+                f"no turn to write within {timeout_s:.1f} s: another thread of this process waits for the "
+                f"store in {self.folder}. Nothing was written; try again"
+            )
+        try:
+            left_s = timeout_s - (self.host.monotonic_ms() - start_ms) / 1000
+            return self._transact(lambda transaction: [_outcome(job, transaction) for job in jobs], left_s)
+        finally:
+            writer.release()
 
     def _transact(self, job: Job[R], timeout_s: float | None) -> R:
         """A job in a transaction, through the gate. `timeout_s` None: only if nobody waits there."""

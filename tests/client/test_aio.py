@@ -128,6 +128,17 @@ def test_a_lock_that_was_lost_in_its_block(on: Library, d: Dict[Any, Any]) -> No
     on.run(main)
 
 
+def test_a_lock_of_a_dict_that_was_deleted_in_its_block(
+    on: Library, d: Dict[Any, Any], cluster: Cluster
+) -> None:
+    async def main() -> None:
+        with pytest.raises(NotFoundError):
+            async with d.lock("k"):
+                await Dict.objects.delete.aio("d", cluster=cluster)
+
+    on.run(main)
+
+
 def test_tasks_exclude_each_other(on: Library, d: Dict[Any, Any]) -> None:
     inside = 0
 

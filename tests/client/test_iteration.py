@@ -166,6 +166,22 @@ def test_few_among_many(full: Dict[Any, Any]) -> None:
     assert list(full.keys("no such thing")) == []
 
 
+def test_a_prefix_stays_inside_its_dict(cluster: Cluster) -> None:
+    """Dicts lie behind each other in one tree, and locks in front of the keys of each partition."""
+    dicts = [Dict.from_name(name, create_if_missing=True, cluster=cluster) for name in "abc"]
+    for d in dicts:
+        d.update({f"{d.name}:{n}": n for n in range(50)} | {"last": d.name} | {b"\xff" * 9: 1, "é": 2})
+        for n in range(50):
+            d.lock(n).acquire()
+    for d in dicts:
+        assert len(list(d.keys(f"{d.name}:"))) == 50
+        assert list(d.items("last")) == [("last", d.name)]
+        assert list(d.keys(b"\xff")) == [b"\xff" * 9]
+        assert list(d.keys("é")) == ["é"]
+        for missing in ("", "a:", "b:", "c:", "zzz", b"\x00", ("a",)):
+            assert all(starts_with(key, missing) for key in d.keys(missing))
+
+
 def test_a_large_value_has_a_page_of_its_own(url: str) -> None:
     with Cluster(url + "&value_bytes_max=6000000") as cluster:
         d = Dict.from_name("d", create_if_missing=True, cluster=cluster)

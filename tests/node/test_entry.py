@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.node import layout
+from ringdict.node.config import KEY_HEAD_BYTES
 from ringdict.node.entry import (
     HEADER_BYTES,
     NO_OPERATION,
@@ -100,7 +101,7 @@ def test_versions_compare_as_bytes(one: int, other: int) -> None:
 @given(st.binary(min_size=1, max_size=600), st.binary(min_size=1, max_size=600))
 def test_two_keys_have_two_places(one: bytes, other: bytes) -> None:
     assert (layout.stored_key(one) == layout.stored_key(other)) == (one == other)
-    assert len(layout.stored_key(one)) <= layout.KEY_HEAD_BYTES + 16
+    assert len(layout.stored_key(one)) <= KEY_HEAD_BYTES + 16
 
 
 def test_successive_ids_of_a_name_differ() -> None:

@@ -173,7 +173,7 @@ def test_a_system_that_gives_little_memory_gets_a_small_map(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    opened = lmdb.Environment
+    opened: Any = lmdb.Environment
 
     def bounded(*arguments: Any, map_size: int, **more: Any) -> Any:
         sizes.append(map_size)

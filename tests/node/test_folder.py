@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +63,16 @@ def use(folder: Path) -> None:
 
 def test_a_file_in_its_place_is_refused(folder: Path) -> None:
     folder.write_text("a file")
+    with pytest.raises(UnavailableError, match=r"Not a directory.*RINGDICT_HOME"):
+        use(folder)
+    folder.unlink()
+    folder.mkdir()
+    (folder / "entries").write_text("a file")
     with pytest.raises(UnavailableError, match="is not a folder"):
         use(folder)
 
 
-@pytest.mark.parametrize("call", ["mkdir", "open"])
+@pytest.mark.parametrize("call", ["pathlib.Path.mkdir", "os.open"])
 def test_a_folder_without_permission_says_what_to_do(
     call: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +82,7 @@ def test_a_folder_without_permission_says_what_to_do(
         raise PermissionError(13, "Permission denied", str(folder))
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((Path, "mkdir") if call == "mkdir" else (os, "open")), refuse)
+        patch.setattr(call, refuse)
         with pytest.raises(UnavailableError, match=r"Permission denied.*RINGDICT_HOME"):
             use(folder)
     use(folder)

@@ -18,7 +18,6 @@ from ringdict.node.store import FORMAT, META, Store
 from ringdict.node.transaction import WriteTransaction
 from ringdict.node.writer import Outcome
 
-
 # -- format and owner ----------------------------------------------------------------------------
 
 
@@ -142,7 +141,7 @@ def test_a_thread_that_waits_behind_others_gives_up_in_time(store: Store) -> Non
         except UnavailableError as error:
             errors.append(error)
 
-    first = threading.Thread(target=write, args=[5])
+    first = threading.Thread(target=write, args=[2])
     second = threading.Thread(target=write, args=[0.02])
     first.start()
     while not store.environment.writer.locked():

@@ -2,9 +2,10 @@
 
 What must be true of any store at any moment between two transactions, whoever died in the middle of what:
 1. Every record is of a kind that is known, and every entry stands where its key belongs.
-2. A Dict has a record and a state, or neither; a name that lives has a Dict, a Dict with a name has that name;
-   one without has a heartbeat.
-3. Every entry is what was written (checksum), at or below the last stamp of its Dict.
+2. A Dict has a record and a state, or neither; a name that lives has a Dict, a Dict with a name has that
+   name; one without has a heartbeat.
+3. Every entry is what was written (checksum). No stamp is above the last one that the store gave, nor far
+   above what the record of its Dict says, or a host that boots could give it again.
 4. The counters of a Dict are what counting gives.
 5. The expiry index and the entries agree, in both directions.
 6. What is dead, the sweeper will find: its Dict has a marker, and it lies behind the marker's place.
@@ -51,6 +52,8 @@ class Contents:
                 self._file(bytes(key), bytes(value))
                 count += 1
             assert transaction.stat(store.environment.open().open_db())["entries"] == count
+        assert store._cell is not None
+        self.stamp = store._cell.read()
         self.states = {key: DictState.decode(raw) for key, raw in self.kinds[layout.STATE].items()}
         self.records = {key: Record.decode(raw) for key, raw in self.kinds[layout.DICT].items()}
         self.markers = self.kinds[layout.SWEEP]
@@ -113,12 +116,11 @@ def check_catalogue(contents: Contents) -> None:
 
 def check_dict(contents: Contents, id_: bytes, state: DictState) -> None:
     counted = size_bytes = expiring = 0
-    assert state.cleared_at <= state.last_stamp
+    highest = min(contents.stamp, state.last_stamp + STAMP_RESERVE)
+    assert state.cleared_at <= state.last_stamp <= contents.stamp
     for row in contents.rows(id_):
         entry = row.entry
-        assert max(entry.version, entry.touch) <= state.last_stamp + STAMP_RESERVE, (
-            f"{row.key!r} is ahead of its Dict"
-        )
+        assert max(entry.version, entry.touch) <= highest, f"{row.key!r} is ahead of its Dict"
         if row.key.startswith(layout.LOCK_SPACE):
             assert not entry.expires_ms, "a lock never expires as an entry"
         elif entry.version > state.cleared_at:

@@ -1,7 +1,7 @@
 """Run a function in a process of its own, with a line between the two.
 
 Rules of this file:
-1. A child is forked: it begins with all that the test knows, open stores included, and takes no time to start.
+1. A child is forked: it begins with all that the test knows, open stores included, and starts at once.
 2. Nobody waits for ever: a child that outlives `LIFE_S_MAX` says where it hangs, and ends.
 3. Whoever made a child ends it, by leaving its `with` block if not before.
 """
@@ -56,7 +56,8 @@ class Child(Generic[R]):
     def __init__(
         self, function: Callable[Concatenate[Line, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        self.line, theirs = Pipe()
+        ends: tuple[Line, Line] = Pipe()  # pyright: ignore[reportAssignmentType]
+        self.line, theirs = ends
         self._status: int | None = None
         self.pid = os.fork()
         if not self.pid:

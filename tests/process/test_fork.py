@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from operator import methodcaller
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -114,7 +114,7 @@ class Threads:
     def failed(self) -> bool:
         return bool(self._errors)
 
-    def __enter__(self) -> Threads:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         wait_until(lambda: all(self.rounds) or self.failed, "every thread to begin")
@@ -248,7 +248,7 @@ def test_a_fork_beside_a_transaction_that_does_not_end(
     finally:
         over.set()
         thread.join()
-    assert answer == 1 or "fork" in answer
+    assert answer == 1 or "fork" in str(answer)
     d["x"] = 2
     with Child(use, d, "later") as later:
         assert later.result() == 10
