@@ -54,6 +54,9 @@ STAMP_RESERVE_MS = 1_000
 """How far the stamps of a Dict may run ahead of what its record says. After a boot of the host the first
 stamp is that much above all records: no stamp is given twice, and time jumps by no more."""
 
+OPEN_ATTEMPTS_MAX = 100
+"""Of opening a store that others are growing meanwhile: each of them has doubled it."""
+
 READERS_MAX = 8192
 """Slots for read transactions open at one moment, over all processes (64 bytes of lock file each): 250
 processes of 32 threads."""

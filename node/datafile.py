@@ -15,7 +15,7 @@ from pathlib import Path
 
 import lmdb
 
-from .config import MAP_BYTES_MIN, READERS_MAX
+from .config import MAP_BYTES_MIN, OPEN_ATTEMPTS_MAX, READERS_MAX
 
 LMDB_MAJOR = 0
 """The stable 0.9 engine and file format, whatever else the binding brings along."""
@@ -69,8 +69,11 @@ def open_smaller_and_smaller(folder: Path, *, sync: bool, map_bytes: int) -> lmd
 
     Raises:
         MemoryError: not even the smallest one.
+        lmdb.MapResizedError: others grew it each time between the two looks that opening takes.
     """
+    attempts = OPEN_ATTEMPTS_MAX
     while True:
+        attempts -= 1
         try:
             return lmdb.Environment(
                 str(folder),
@@ -82,6 +85,9 @@ def open_smaller_and_smaller(folder: Path, *, sync: bool, map_bytes: int) -> lmd
                 max_spare_txns=0,  # a cached reader would survive a fork
                 lib_version=LMDB_MAJOR,
             )
+        except lmdb.MapResizedError:
+            if not attempts:
+                raise
         except (lmdb.MemoryError, MemoryError) as error:
             if map_bytes // 2 < MAP_BYTES_MIN:
                 raise MemoryError from error

@@ -1,4 +1,4 @@
-"""Errors: the class says whose fault it was and whether a retry is safe; and they travel between processes."""
+"""Errors: the class says whose fault it was and whether a retry is safe. They travel between processes."""
 
 from __future__ import annotations
 
