@@ -53,9 +53,12 @@ class Access(Handle, Generic[K, V]):
 
     def _get_now(self, key: K, /, default: object = None, *, fresh: bool = False) -> object:
         del fresh
+        bound = self._bound
+        if bound is None or bound.cluster.closed:
+            return SLOWLY
         try:
-            body = self._read_now(key)
-        except ShortCutError:
+            body = bound.table.read(encode_key(key))
+        except (DictGoneError, DamagedEntryError):
             return SLOWLY
         return default if body is None else self._codec.decode(body)
 

@@ -98,7 +98,10 @@ class Environment:
                 self._await_resumption(active)
             transaction = self._begin()
             try:
-                return table.cleared_at(transaction), transaction.get(place)
+                snapshot, cleared_at = table.known_cleared_at
+                if snapshot != transaction.id():
+                    cleared_at = table.cleared_at(transaction)
+                return cleared_at, transaction.get(place)
             finally:
                 transaction.abort()
         except lmdb.Error as error:

@@ -66,7 +66,7 @@ class Table:
     Every call raises `DictGoneError` once the Dict was deleted.
     """
 
-    __slots__ = ("_cleared_at", "_environment", "_seed", "_state_key", "dict_id", "store")
+    __slots__ = ("_environment", "_seed", "_state_key", "dict_id", "known_cleared_at", "store")
 
     def __init__(self, store: Store, dict_id: bytes) -> None:
         self.store = store
@@ -74,7 +74,8 @@ class Table:
         self._seed = int.from_bytes(dict_id, "big")
         self._state_key = layout.STATE + dict_id
         self._environment = store.environment
-        self._cleared_at = (-1, 0)
+        #: A snapshot's number, and what `cleared_at` answered in it.
+        self.known_cleared_at = (-1, 0)
 
     # -- one key ---------------------------------------------------------------------------------
 
@@ -110,15 +111,14 @@ class Table:
     def cleared_at(self, transaction: lmdb.Transaction[bytes]) -> int:
         """Up to which version entries count as absent, in that transaction.
 
-        Within one snapshot it is always the same: as long as nobody writes, it is not looked up again.
+        Within one snapshot it is always the same, and `known_cleared_at` says it: as long as nobody writes
+        to the store, it need not be looked up.
         """
-        snapshot, cleared_at = self._cleared_at
-        if snapshot != (now := transaction.id()):
-            state = transaction.get(self._state_key)
-            if state is None:
-                raise DictGoneError
-            cleared_at = int.from_bytes(state[:CLEARED_AT_BYTES], "big")
-            self._cleared_at = now, cleared_at
+        state = transaction.get(self._state_key)
+        if state is None:
+            raise DictGoneError
+        cleared_at = int.from_bytes(state[:CLEARED_AT_BYTES], "big")
+        self.known_cleared_at = transaction.id(), cleared_at
         return cleared_at
 
     def find(self, key: bytes) -> Stored | None:
