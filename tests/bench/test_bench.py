@@ -305,6 +305,7 @@ def test_a_reply_that_nobody_waited_for_is_not_taken_for_the_next(tmp_path: Path
 
 
 def test_a_worker_without_its_server_is_missing(tmp_path: Path) -> None:
+    pytest.importorskip("pymemcache", reason="the extra `bench` is not installed")
     with pytest.raises(MissingError, match="memcached"):
         Worker("pymemcache", Place(tmp_path, memcached="memcached is not installed")).ready()
 

@@ -35,6 +35,7 @@ def ages(cluster: Cluster) -> Dict[str, int]:
 
 def test_handles(ages: Dict[str, int], cluster: Cluster) -> None:
     assert_type(Dict.from_name("ages", cluster=cluster), Dict[Any, Any])
+    assert_type(Dict[str, int].from_name("ages", cluster=cluster), Dict[str, int])
     assert_type(Dict.from_id(ages.object_id, cluster=cluster), Dict[Any, Any])
     assert_type(ages.hydrate(), Dict[str, int])
     assert_type(ages.name, str | None)

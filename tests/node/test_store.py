@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,8 @@ def in_the_writer_thread(store: Store, *jobs: Callable[[WriteTransaction], Any])
     gate.enter(5)
     try:
         store.submit_job(lambda _: "first", done)
+        while store._writer._queue:  # until it stands at the gate: those behind it share the next transaction
+            time.sleep(0.001)
         for job in jobs:
             store.submit_job(job, done)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -236,3 +237,60 @@ def test_a_store_made_on_a_full_disk_is_made_or_is_not(
             assert "full" in str(error) or "space" in str(error)  # noqa: PT017 - it may be enough room
     disk.relieve()
     assert len(opened(cluster)) == 0
+
+
+# -- little address space --------------------------------------------------------------------------
+
+
+def limit_address_space(room_bytes: int) -> None:
+    """`ulimit -v`: what this process has, and so much more."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit_bytes = pages * resource.getpagesize() + room_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+
+
+def fill_in_little_space(line: Line, cluster: Cluster, name: str, room_bytes: int, count: int) -> int:
+    limit_address_space(room_bytes)
+    d = opened(cluster, name)
+    for number in range(count):
+        d[number] = bytes(90_000)
+    return sum(len(value) for value in d.values())
+
+
+def test_the_map_starts_smaller_where_address_space_is_scarce_and_grows(cluster: Cluster) -> None:
+    """64 MiB to begin with; 90 MB go in."""
+    with Child(fill_in_little_space, cluster, "d", 600 * MIB, 1_000) as child:
+        assert child.result() == 90_000_000
+    assert len(opened(cluster)) == 1_000
+
+
+def test_two_processes_grow_the_map_in_turn(clusters: MakeCluster) -> None:
+    cluster = clusters(map_bytes=MIB)
+    with (
+        Child(fill_in_little_space, cluster, "a", 1_000 * MIB, 300) as one,
+        Child(fill_in_little_space, cluster, "b", 1_000 * MIB, 300) as other,
+    ):
+        assert one.result() == other.result() == 27_000_000
+    assert len(opened(cluster, "a")) == len(opened(cluster, "b")) == 300
+    check_consistent(cluster.store)
+
+
+def outgrow(line: Line, cluster: Cluster) -> tuple[int, int]:
+    limit_address_space(300 * MIB)
+    d = opened(cluster)
+    with pytest.raises(StoreFullError, match="address space"):
+        for number in range(10_000):
+            d[number] = bytes(90_000)
+    written = sum(1 for value in d.values() if len(value) == 90_000)
+    d.clear()
+    while cluster.store.sweep():
+        pass
+    d["works"] = "again"
+    assert dict(d.items()) == {"works": "again"}
+    return number, written
+
+
+def test_out_of_address_space(clusters: MakeCluster) -> None:
+    with Child(outgrow, clusters(background=False)) as child:
+        number, written = child.result()
+    assert number == written > 500
