@@ -58,8 +58,7 @@ DAMAGE = (
 
 
 class Environment:
-    """The environment in `path`. A read that finds it closed, as at first use or after a fork, first calls
-    `opener`, which must call `open`."""
+    """The environment in `path`. A read that finds it closed calls `opener`, which must call `open`."""
 
     def __init__(
         self, path: Path, *, sync: bool, opener: Callable[[], None], map_bytes: int = MAP_BYTES
