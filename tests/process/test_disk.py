@@ -278,6 +278,7 @@ def test_two_processes_grow_the_map_in_turn(clusters: MakeCluster) -> None:
 def outgrow(line: Line, cluster: Cluster) -> tuple[int, int]:
     limit_address_space(300 * MIB)
     d = opened(cluster)
+    number = -1
     with pytest.raises(StoreFullError, match="address space"):
         for number in range(10_000):
             d[number] = bytes(90_000)
