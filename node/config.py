@@ -82,6 +82,9 @@ BATCH_ENTRIES_MAX = 10_000
 BATCH_BYTES_MAX = 64 * MIB
 """Of keys and values in one such transaction; at least one entry goes in whatever its size."""
 
+PAUSE_POLL_S = 0.000_05
+"""Between two looks whether the last read transaction has ended, which takes microseconds."""
+
 POP_ATTEMPTS_MAX = 100
 """Of a pop that decodes first and removes if nobody wrote meanwhile; then it removes what is there."""
 

@@ -31,7 +31,7 @@ from ..exception import (
     UnavailableError,
 )
 from . import datafile
-from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, READERS_MAX
+from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, PAUSE_POLL_S, READERS_MAX
 from .folder import DAMAGED, ELSEWHERE
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 ONE = (None,)
 """What `_active` grows by."""
-PAUSE_POLL_S = 0.000_05
 LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
 """LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
 
@@ -182,6 +181,7 @@ class Environment:
             try:
                 environment.set_mapsize(size_bytes * 2)
             except (lmdb.Error, MemoryError, OverflowError) as error:
+                self._drop()  # LMDB has given the old map up before it asked for the new one
                 raise StoreFullError(
                     f"the store in {self.path.parent} fills its map of {size_bytes} bytes and the system "
                     "gives no more address space (see `ulimit -v`)"
@@ -198,7 +198,6 @@ class Environment:
         return int(self.open().reader_check())
 
     def used_bytes(self) -> int:
-        """The size of the pages that were ever taken."""
         with self.reading():  # which a fork waits for
             return datafile.pages_bytes(self.open())
 
@@ -253,20 +252,21 @@ class Environment:
 
     def _reopen(self) -> None:
         with self._pausing():
-            if self._lmdb is not None:
-                self._lmdb.close()
-                self._lmdb = None
-            self._begin = self._begin_closed
+            self._drop()
         self.open()
+
+    def _drop(self) -> None:
+        """Close LMDB's handle; the next use opens another."""
+        self._begin = self._begin_closed
+        if self._lmdb is not None:
+            self._lmdb.close()
+            self._lmdb = None
 
     def close(self) -> None:
         """Close for good. Waits for open transactions."""
         with self.writer, self._pausing():
             self._closed = True
-            self._begin = self._begin_closed
-            if self._lmdb is not None:
-                self._lmdb.close()
-                self._lmdb = None
+            self._drop()
 
     @contextmanager
     def _pausing(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ringdict.node import layout
 from ringdict.node.catalogue import Life, Record, dict_id
-from ringdict.node.entry import Stored, decode
+from ringdict.node.entry import VERSION_AT, Stored, decode
 from ringdict.node.store import FORMAT, META, Store
 from ringdict.node.table import Table, whole_key
 from ringdict.node.transaction import STAMP_RESERVE, DictState
@@ -71,9 +71,12 @@ class Contents:
             self.entries[key[: layout.DICT_ID_BYTES]].append((key, value))
 
     def rows(self, id_: bytes) -> Iterator[Row]:
-        """The entries of a Dict, locks included, each checked against its key."""
+        """The entries of a Dict that are not dead, locks included, each checked against its key."""
         table = Table(self.store, id_)
+        cleared_at = self.states[id_].cleared_at
         for place, raw in self.entries.get(id_, ()):
+            if version_of(raw) <= cleared_at:
+                continue
             stored = place[layout.PREFIX_BYTES :]
             key = whole_key(raw) or stored
             located = table.locate(key)
@@ -123,7 +126,7 @@ def check_dict(contents: Contents, id_: bytes, state: DictState) -> None:
         assert max(entry.version, entry.touch) <= highest, f"{row.key!r} is ahead of its Dict"
         if row.key.startswith(layout.LOCK_SPACE):
             assert not entry.expires_ms, "a lock never expires as an entry"
-        elif entry.version > state.cleared_at:
+        else:
             counted += 1
             size_bytes += len(row.key) + len(entry.body)
             if entry.expires_ms:
@@ -134,12 +137,8 @@ def check_dict(contents: Contents, id_: bytes, state: DictState) -> None:
 
 def check_index(contents: Contents) -> None:
     live: dict[bytes, set[bytes]] = {
-        id_: {
-            index_key(id_, row)
-            for row in contents.rows(id_)
-            if row.entry.expires_ms and row.entry.version > state.cleared_at
-        }
-        for id_, state in contents.states.items()
+        id_: {index_key(id_, row) for row in contents.rows(id_) if row.entry.expires_ms}
+        for id_ in contents.states
     }
     for key, value in contents.index.items():
         _, id_, _, _ = layout.EXPIRY_KEY.unpack(key)
@@ -154,7 +153,7 @@ def check_dead(contents: Contents) -> None:
     for id_, entries in contents.entries.items():
         cleared_at = contents.states[id_].cleared_at if id_ in contents.states else ALL_DEAD
         for place, raw in entries:
-            if int.from_bytes(raw[8:16], "big") <= cleared_at:
+            if version_of(raw) <= cleared_at:
                 assert behind_marker(contents, id_, place), f"nobody will sweep {place!r}"
     for id_, start in contents.markers.items():
         assert start == b"" or start.startswith((id_, layout.EXPIRY + id_))
@@ -167,6 +166,10 @@ def behind_marker(contents: Contents, id_: bytes, place: bytes) -> bool:
     start = contents.markers[id_]
     order = (place.startswith(layout.EXPIRY), place)
     return start == b"" or order >= (start.startswith(layout.EXPIRY), start)
+
+
+def version_of(raw: bytes) -> int:
+    return int.from_bytes(raw[VERSION_AT : VERSION_AT + 8], "big")
 
 
 def index_key(id_: bytes, row: Row) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
-import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.exception import StoreFullError, UnavailableError
 from ringdict.node.config import KIB, MIB
+from ringdict.node.folder import prepare
 
 from .audit import check_consistent
 from .child import Child, Line
@@ -239,59 +241,152 @@ def test_a_store_made_on_a_full_disk_is_made_or_is_not(
     assert len(opened(cluster)) == 0
 
 
-# -- little address space --------------------------------------------------------------------------
+# -- disks that cannot be written ------------------------------------------------------------------
 
 
-def limit_address_space(room_bytes: int) -> None:
-    """`ulimit -v`: what this process has, and so much more."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit_bytes = pages * resource.getpagesize() + room_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+def complaint_of(cluster: Cluster, become: Callable[[], object] = lambda: None) -> str:
+    """What opening a store and writing to it gives in another process, which first becomes something."""
+
+    def attempt(line: Line) -> str:
+        become()
+        with pytest.raises(UnavailableError) as caught:
+            opened(cluster)["x"] = 2
+        return str(caught.value)
+
+    with Child(attempt) as child:
+        return child.result()
 
 
-def fill_in_little_space(line: Line, cluster: Cluster, name: str, room_bytes: int, count: int) -> int:
-    limit_address_space(room_bytes)
-    d = opened(cluster, name)
-    for number in range(count):
-        d[number] = bytes(90_000)
-    return sum(len(value) for value in d.values())
+def become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
 
 
-def test_the_map_starts_smaller_where_address_space_is_scarce_and_grows(cluster: Cluster) -> None:
-    """64 MiB to begin with; 90 MB go in."""
-    with Child(fill_in_little_space, cluster, "d", 600 * MIB, 1_000) as child:
-        assert child.result() == 90_000_000
-    assert len(opened(cluster)) == 1_000
+def fill_and_close(line: Line, cluster: Cluster) -> None:
+    opened(cluster)["x"] = 1
+    cluster.close()
 
 
-def test_two_processes_grow_the_map_in_turn(clusters: MakeCluster) -> None:
-    cluster = clusters(map_bytes=MIB)
-    with (
-        Child(fill_in_little_space, cluster, "a", 1_000 * MIB, 300) as one,
-        Child(fill_in_little_space, cluster, "b", 1_000 * MIB, 300) as other,
+def test_a_read_only_file_system(clusters: MakeCluster, disk: SmallDisk) -> None:
+    cluster = clusters(disk.folder / "store")
+    with Child(fill_and_close, cluster) as child:
+        child.result()
+    disk.remount("ro")
+    complaint = complaint_of(cluster)
+    assert "ead-only file system" in complaint
+    assert "RINGDICT_HOME" in complaint
+    disk.remount("rw")
+    assert opened(cluster)["x"] == 1
+
+
+def test_no_store_can_be_made_on_a_read_only_file_system(clusters: MakeCluster, disk: SmallDisk) -> None:
+    disk.remount("ro")
+    complaint = complaint_of(clusters(disk.folder / "store"))
+    assert "ead-only file system" in complaint
+    assert "RINGDICT_HOME" in complaint
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that everybody may enter, which those that pytest makes are not."""
+    if os.getuid():
+        pytest.skip("only root can become somebody else")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_folder_that_may_not_be_written(clusters: MakeCluster, public_folder: Path) -> None:
+    complaint = complaint_of(clusters(public_folder / "store"), become_nobody)
+    assert "Permission denied" in complaint
+    assert "RINGDICT_HOME" in complaint
+
+
+def test_a_folder_that_may_not_be_entered(clusters: MakeCluster, public_folder: Path) -> None:
+    public_folder.chmod(0o700)
+    complaint = complaint_of(clusters(public_folder / "store"), become_nobody)
+    assert "Permission denied" in complaint
+    assert "RINGDICT_HOME" in complaint
+
+
+@pytest.mark.parametrize(
+    "unwritable", [".", "entries", "entries/data.mdb", "entries/lock.mdb", "gate.turn", "stamp"]
+)
+def test_a_store_of_somebody_else(clusters: MakeCluster, public_folder: Path, unwritable: str) -> None:
+    """All of its files are writable but one."""
+    cluster = clusters(public_folder / "store")
+    with Child(fill_and_close, cluster) as child:
+        child.result()
+    store = public_folder / "store"
+    for path in [store, *store.rglob("*")]:
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    (store / unwritable).chmod(0o555 if unwritable in (".", "entries") else 0o444)
+    if unwritable in (".", "entries"):
+        assert use_as_nobody(cluster) == 2  # nothing has to be made there any more
+    else:
+        complaint = complaint_of(cluster, become_nobody)
+        assert "ermission denied" in complaint
+        assert "RINGDICT_HOME" in complaint
+
+
+def use_as_nobody(cluster: Cluster) -> object:
+    def use(line: Line) -> object:
+        become_nobody()
+        d = opened(cluster)
+        d["x"] = 2
+        return d["x"]
+
+    with Child(use) as child:
+        return child.result()
+
+
+def test_users_share_a_store(clusters: MakeCluster, public_folder: Path) -> None:
+    """Its files are made for everybody, as far as the umask of whoever makes them lets them be."""
+    public_folder.chmod(0o777)
+    cluster = clusters(public_folder / "store")
+
+    def make(line: Line) -> None:
+        os.umask(0)
+        opened(cluster)["x"] = 1
+
+    with Child(make) as child:
+        child.result()
+    assert use_as_nobody(cluster) == 2
+    assert opened(cluster)["x"] == 2
+
+
+@pytest.mark.parametrize("where", ["store", "store/entries", "store/entries/data.mdb", "store/gate.turn"])
+def test_something_else_lies_there(clusters: MakeCluster, tmp_path: Path, where: str) -> None:
+    """A file instead of a folder, a folder instead of a file."""
+    obstacle = tmp_path / where
+    obstacle.parent.mkdir(parents=True, exist_ok=True)
+    if where in ("store", "store/entries"):
+        obstacle.write_text("mine")
+    else:
+        obstacle.mkdir()
+    with pytest.raises(UnavailableError, match=r"store.*RINGDICT_HOME"):
+        opened(clusters(tmp_path / "store"))
+    assert obstacle.exists()
+
+
+# -- network file systems --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p", "ceph", "lustre"])
+def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    mounts = tmp_path / "mounts"
+    home = os.path.realpath(tmp_path)
+    mounts.write_text(
+        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        f"23 22 0:5 / {home}/remote\\040disk rw,noatime shared:5 - {kind} server:/export rw\n"
+        f"24 23 8:2 / {home}/remote\\040disk/local rw - xfs /dev/sdb1 rw\n"
+    )
+    prepare(tmp_path / "near", mounts)
+    prepare(tmp_path / "remote disk" / "local" / "store", mounts)
+    prepare(tmp_path / "remote disk no more", mounts)
+    with pytest.raises(
+        UnavailableError, match=rf"network file system \({kind}\).*RINGDICT_HOME.*RINGDICT_URL"
     ):
-        assert one.result() == other.result() == 27_000_000
-    assert len(opened(cluster, "a")) == len(opened(cluster, "b")) == 300
-    check_consistent(cluster.store)
-
-
-def outgrow(line: Line, cluster: Cluster) -> tuple[int, int]:
-    limit_address_space(300 * MIB)
-    d = opened(cluster)
-    number = -1
-    with pytest.raises(StoreFullError, match="address space"):
-        for number in range(10_000):
-            d[number] = bytes(90_000)
-    written = sum(1 for value in d.values() if len(value) == 90_000)
-    d.clear()
-    while cluster.store.sweep():
-        pass
-    d["works"] = "again"
-    assert dict(d.items()) == {"works": "again"}
-    return number, written
-
-
-def test_out_of_address_space(clusters: MakeCluster) -> None:
-    with Child(outgrow, clusters(background=False)) as child:
-        number, written = child.result()
-    assert number == written > 500
+        prepare(tmp_path / "remote disk" / "store", mounts)
