@@ -80,7 +80,8 @@ class Edit:
         except DamagedEntryError:
             if self._cleared(raw):
                 return ABSENT  # as the sweeper sees it, too
-            size_bytes = len(located.key) + max(0, len(raw) - HEADER_BYTES)
+            added_bytes = 0 if layout.is_long(located.key) else len(located.key)  # it stands in `raw`
+            size_bytes = added_bytes + max(0, len(raw) - HEADER_BYTES)
             expires_ms = int.from_bytes(raw[EXPIRES_AT:EXPIRES_END], "big")
             return Found(True, size_bytes, 0, expires_ms, None, True)
         counted = entry.version > self.state.cleared_at

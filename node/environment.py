@@ -328,7 +328,7 @@ class Environment:
         if isinstance(error, lmdb.DiskError):
             return self._full()
         if isinstance(error, DAMAGE):
-            return self._damage(str(error))
+            return self.damage(str(error))
         if isinstance(error, lmdb.ReadersFullError):
             return UnavailableError(
                 f"over {READERS_MAX} reads of the store in {folder} are under way at once"
@@ -390,7 +390,7 @@ class Environment:
             f"the disk that holds the store in {self.path.parent} is full. Nothing was written"
         )
 
-    def _damage(self, what: str) -> StoreDamagedError:
+    def damage(self, what: str) -> StoreDamagedError:
         self.damaged = True
         with suppress(OSError):  # then other processes will find out for themselves
             (self.path.parent / DAMAGED).write_text(f"{what}\n")

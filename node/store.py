@@ -284,6 +284,8 @@ class Store:
         try:
             gate.enter(GATE_TIMEOUT_S)
             if datafile.half_made(self.environment.path):
+                if (self.folder / folders.STAMP).exists():  # it was a store once
+                    raise self.environment.damage("the data file was cut off")
                 (self.environment.path / datafile.DATA).unlink(missing_ok=True)
             self.environment.open()
         finally:

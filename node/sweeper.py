@@ -63,8 +63,8 @@ class Sweeper:
 
     def step(self) -> bool:
         """Sweep one stretch; whether there may be more to do at once."""
-        if self.due_in_s() != NOW:
-            return False
+        if self._store.environment.damaged or self.due_in_s() != NOW:
+            return False  # what walks over a damaged page may be ended by LMDB, and nobody waits for this
         swept = self._store.sweep_job(self._stretch)
         return swept is None or self.due_in_s() == NOW
 

@@ -183,7 +183,7 @@ def at_once(functions: list[Callable[[], R]]) -> list[R]:
             child.receive()
         for child in children:
             child.line.send("go")
-        return [child.result() for child in children]
+        return [child.result(LIFE_S_MAX) for child in children]
     finally:
         for child in children:
             child.__exit__(None, None, None)

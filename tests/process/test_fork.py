@@ -141,16 +141,16 @@ def busy(d: AnyDict) -> Threads:
 
 def test_again_and_again_beside_busy_threads(cluster: Cluster, dict_: AnyDict) -> None:
     with busy(dict_):
-        for number in range(60):
+        for number in range(40):
             with Child(use, dict_, f"child {number}") as child:
                 assert child.result() == 10
     check_consistent(cluster.store)
 
 
 @pytest.mark.deep
-def test_a_thousand_times_beside_busy_threads(cluster: Cluster, dict_: AnyDict) -> None:
+def test_hundreds_of_times_beside_busy_threads(cluster: Cluster, dict_: AnyDict) -> None:
     with busy(dict_):
-        for number in range(1_000):
+        for number in range(400):
             with Child(use, dict_, f"child {number % 50}") as child:
                 assert child.result() == 10
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import random
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -15,6 +16,11 @@ from ringdict.node.store import Store
 from .child import Child, Line
 
 AnyDict = Dict[Any, Any]
+
+
+pytestmark = pytest.mark.skipif(
+    sys.gettrace() is not None, reason="a tracer, as coverage's, opens gaps between any two lines"
+)
 
 
 class TimeLimit(BaseException):

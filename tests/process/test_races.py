@@ -58,7 +58,7 @@ def test_put_if_absent_has_one_winner(dict_: AnyDict, rounds: int) -> None:
         assert dict_[number] == won.index(True)
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("rounds", [500, pytest.param(4_000, marks=pytest.mark.deep)])
 def test_an_expired_key_has_one_winner(dict_: AnyDict, rounds: int) -> None:
     """Also when the sweeper is at work, and when another process judges expiry by a clock of its own."""
 
