@@ -30,6 +30,11 @@ from .conftest import MakeCluster
 AnyDict = Dict[Any, Any]
 
 
+TRACED = pytest.mark.skipif(
+    sys.gettrace() is not None, reason="coverage's own locks are not held across a fork beside busy threads"
+)
+
+
 def use(line: Line, d: AnyDict, name: str) -> int:
     """A bit of everything."""
     d[name, 0] = 0
@@ -139,6 +144,7 @@ def busy(d: AnyDict) -> Threads:
     )
 
 
+@TRACED
 def test_again_and_again_beside_busy_threads(cluster: Cluster, dict_: AnyDict) -> None:
     with busy(dict_):
         for number in range(40):
@@ -161,6 +167,7 @@ def work(d: AnyDict, name: str, count: int) -> int:
     return sum(d[name, number] for number in range(count))
 
 
+@TRACED
 def test_multiprocessing_by_fork_beside_busy_threads(dict_: AnyDict) -> None:
     context = multiprocessing.get_context("fork")
     with busy(dict_):
