@@ -12,8 +12,8 @@ from ..node.entry import DamagedEntryError, Stored
 from ..node.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
 from ..node.transaction import DictGoneError
 from .embedded import EmbeddedDict
-from .handle import Handle, ShortCutError, operation_ids
-from .info import Entry, Version
+from .handle import Handle, operation_ids
+from .info import Entry, K, V, Version
 from .keys import decode_key, encode_key
 from .method import SLOWLY, drive, method, watch_for_loops
 from .transport import BLOCKING, Transport
@@ -21,17 +21,6 @@ from .ttl import UNSET, Ttl, TtlOrUnset, Unset, expiry_instant, ttl_ms
 
 if TYPE_CHECKING:
     from .signature import Get, Remove
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    K = TypeVar("K", default=Any)
-    V = TypeVar("V", default=Any)
-else:
-    from typing import TypeVar
-
-    K = TypeVar("K")
-    V = TypeVar("V")
 
 ACKS = ("all", "majority", "one")
 
@@ -43,13 +32,12 @@ class Access(Handle, Generic[K, V]):
 
     def __getitem__(self, key: K) -> V:
         watch_for_loops("get")
-        try:
-            body = self._read_now(key)
-        except ShortCutError:
-            body = drive(self._read(BLOCKING, key))
-        if body is None:
+        value = self._get_now(key, UNSET)
+        if value is SLOWLY:
+            value = drive(self._get(BLOCKING, key, UNSET))
+        if value is UNSET:
             raise self._key_error(key)
-        return cast("V", self._decode(body))
+        return cast("V", value)
 
     def _get_now(self, key: K, /, default: object = None, *, fresh: bool = False) -> object:
         del fresh
@@ -165,7 +153,7 @@ class Access(Handle, Generic[K, V]):
         skip_if_exists: bool,  # noqa: FBT001 - passed on as it came
         ttl: TtlOrUnset,
         ack: str,
-    ) -> Put:
+    ) -> Put | PutIfAbsent:
         if ack not in ACKS:
             raise InvalidError(f"ack must be one of {', '.join(ACKS)}; not {ack!r}")
         lifetime_ms = bound.record.ttl_ms if ttl is UNSET else ttl_ms(ttl, 0)

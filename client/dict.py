@@ -14,7 +14,7 @@ from .access import Access
 from .cluster import Cluster, resolve
 from .ephemeral import Ephemeral
 from .handle import Handle, Target, object_id, parse_object_id
-from .info import DictInfo
+from .info import DictInfo, K, V
 from .lock import Lock
 from .method import drive, method
 from .name import check_environment, check_name
@@ -27,17 +27,6 @@ if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
 
     from .signature import Items, Keys, Values
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    K = TypeVar("K", default=Any)
-    V = TypeVar("V", default=Any)
-else:
-    from typing import TypeVar
-
-    K = TypeVar("K")
-    V = TypeVar("V")
 
 READS = ("nearest", "primary", "any")
 

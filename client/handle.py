@@ -48,10 +48,6 @@ class Target(NamedTuple):
     reads: str = "nearest"
 
 
-class ShortCutError(Exception):
-    """What a short cut cannot do: the plan must."""
-
-
 class Handle:
     """The part of a Dict handle that is not the mapping."""
 
@@ -114,16 +110,6 @@ class Handle:
             return await call(bound)
         except DictGoneError:
             raise NotFoundError(f"{self._title()} was deleted") from None
-
-    def _read_now(self, key: object) -> bytes | None:
-        """The short cut of `_read`, which raises `ShortCutError` where there is none."""
-        bound = self._bound
-        if bound is None or bound.cluster.closed:
-            raise ShortCutError
-        try:
-            return bound.table.read(encode_key(key))
-        except (DictGoneError, DamagedEntryError):
-            raise ShortCutError from None
 
     # -- using it ----------------------------------------------------------------------------------
 

@@ -19,6 +19,18 @@ from .config import MAP_BYTES_MIN, OPEN_ATTEMPTS_MAX, READERS_MAX
 
 LMDB_MAJOR = 0
 """The stable 0.9 engine and file format, whatever else the binding brings along."""
+DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.BadTxnError,
+    lmdb.PanicError,
+    lmdb.CursorFullError,
+    lmdb.PageFullError,
+)
+"""What LMDB says when its tree is not a tree."""
+
 DATA = "data.mdb"
 LOCK = "lock.mdb"
 FILE_MODE = 0o666

@@ -43,27 +43,23 @@ LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
 """LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
 
 MapFullError = lmdb.MapFullError
-DAMAGE = (
-    lmdb.CorruptedError,
-    lmdb.PageNotFoundError,
-    lmdb.InvalidError,
-    lmdb.VersionMismatchError,
-    lmdb.BadTxnError,
-    lmdb.PanicError,
-    lmdb.CursorFullError,
-    lmdb.PageFullError,
-)
-"""What LMDB says when its tree is not a tree."""
 
 
 class Environment:
     """The environment in `path`. A read that finds it closed calls `opener`, which must call `open`."""
 
     def __init__(
-        self, path: Path, *, sync: bool, opener: Callable[[], None], map_bytes: int = MAP_BYTES
+        self,
+        path: Path,
+        *,
+        sync: bool,
+        opener: Callable[[], None],
+        map_bytes: int = MAP_BYTES,
+        on_damage: Callable[[], None],
     ) -> None:
         self.path = path
         self._opener = opener
+        self._on_damage = on_damage
         self.damaged = False
         self._sync = sync
         self._map_bytes = map_bytes
@@ -197,10 +193,6 @@ class Environment:
         """Free the slots of readers that died, whose snapshots keep pages from being reused; their number."""
         return int(self.open().reader_check())
 
-    def used_bytes(self) -> int:
-        with self.reading():  # which a fork waits for
-            return datafile.pages_bytes(self.open())
-
     # -- life --------------------------------------------------------------------------------------
 
     def _begin_closed(self) -> lmdb.Transaction[bytes]:
@@ -327,7 +319,7 @@ class Environment:
         folder = self.path.parent
         if isinstance(error, lmdb.DiskError):
             return self._full()
-        if isinstance(error, DAMAGE):
+        if isinstance(error, datafile.DAMAGE):
             return self.damage(str(error))
         if isinstance(error, lmdb.ReadersFullError):
             return UnavailableError(
@@ -394,6 +386,7 @@ class Environment:
         self.damaged = True
         with suppress(OSError):  # then other processes will find out for themselves
             (self.path.parent / DAMAGED).write_text(f"{what}\n")
+        self._on_damage()
         return StoreDamagedError(
             f"the store in {self.path.parent} is damaged ({what}). Save what can be read with "
             "`ringdict dict items`, then remove the folder"

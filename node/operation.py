@@ -72,11 +72,10 @@ def expiry(edit: Edit, ttl_ms: int, standing: Stored | None = None) -> int:
     return edit.transaction.now_ms + ttl_ms if ttl_ms else NEVER
 
 
-class Put(KeyOperation[bool]):
-    """Store a value, whatever stands there. True."""
+class ValueOperation(KeyOperation[R_co]):
+    """One write of one key that brings a value."""
 
     __slots__ = ("body", "ttl_ms")
-    atomic: ClassVar[bool] = False
 
     def __init__(self, key: bytes, body: bytes, ttl_ms: int, operation_id: bytes) -> None:
         self.key = key
@@ -84,55 +83,49 @@ class Put(KeyOperation[bool]):
         self.body = body
         self.ttl_ms = ttl_ms
 
+    def store_if_absent(self, edit: Edit) -> Stored | None:
+        """Store the value unless the key is present: then the entry that stands there."""
+        found, entry = edit.visible(self.located)
+        if entry is None:
+            edit.write(
+                self.located,
+                self.body,
+                expiry(edit, self.ttl_ms),
+                found,
+                flags=ATOMIC,
+                operation_id=self.operation_id,
+            )
+        return entry
+
+
+class Put(ValueOperation[bool]):
+    """Store a value, whatever stands there. True."""
+
+    __slots__ = ()
+    atomic: ClassVar[bool] = False
+
     def apply(self, edit: Edit) -> bool:
         edit.overwrite(self.located, self.body, expiry(edit, self.ttl_ms), self.operation_id)
         return True
 
 
-class PutIfAbsent(Put):
+class PutIfAbsent(ValueOperation[bool]):
     """Store a value unless the key is present. Whether it was stored."""
 
     __slots__ = ()
-    atomic: ClassVar[bool] = True
 
     def apply(self, edit: Edit) -> bool:
-        found, entry = edit.visible(self.located)
-        if entry is not None:
-            return False
-        edit.write(
-            self.located,
-            self.body,
-            expiry(edit, self.ttl_ms),
-            found,
-            flags=ATOMIC,
-            operation_id=self.operation_id,
-        )
-        return True
+        return self.store_if_absent(edit) is None
 
 
-class SetDefault(KeyOperation[bytes]):
+class SetDefault(ValueOperation[bytes]):
     """Store a value unless the key is present. The value's bytes that stand there then."""
 
-    __slots__ = ("body", "ttl_ms")
-
-    def __init__(self, key: bytes, body: bytes, ttl_ms: int, operation_id: bytes) -> None:
-        super().__init__(key, operation_id)
-        self.body = body
-        self.ttl_ms = ttl_ms
+    __slots__ = ()
 
     def apply(self, edit: Edit) -> bytes:
-        found, entry = edit.visible(self.located)
-        if entry is not None:
-            return entry.body
-        edit.write(
-            self.located,
-            self.body,
-            expiry(edit, self.ttl_ms),
-            found,
-            flags=ATOMIC,
-            operation_id=self.operation_id,
-        )
-        return self.body
+        entry = self.store_if_absent(edit)
+        return self.body if entry is None else entry.body
 
 
 class Replace(KeyOperation[int]):

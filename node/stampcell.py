@@ -1,12 +1,14 @@
-"""The last stamp of a store, in memory that all of its processes share.
+"""What all processes of a host know of a store at once: its last stamp, how late it is, any damage.
 
 Every stamp goes through this cell, so that stamps grow from process to process without a page of the store
 being written for it. The cell outlives processes, not the operating system: after a boot it begins above
 all that the store's records tell of, see `Store`.
 
 Rules of this file:
-1. The cell is written by who holds the writer's lock, and read by anybody: eight aligned bytes, one store.
-2. What a reader sees is a bound for "now", never a decision.
+1. The stamp is written by who holds the writer's lock, and read by anybody: eight aligned bytes, one store.
+2. `seen_ms` is written by any reader that found something expired, without a lock. Of two at once the earlier
+   may win, by less than the time between their looks.
+3. What a reader sees is a bound for "now", never a decision.
 """
 
 from __future__ import annotations
@@ -18,11 +20,16 @@ from pathlib import Path
 from struct import Struct
 
 from ..exception import StoreFullError
+from .clock import COUNTER_BITS
 from .datafile import FILE_MODE
 
-CELL = Struct("@Q")
+WORD = Struct("@Q")
+WORDS = Struct("@Q16xQ")
+"""The last stamp, and seen_ms behind the boot id."""
 BOOT_ID_AT = 8
 BOOT_ID_BYTES = 16
+SEEN_AT = 24
+DAMAGED_AT = 32
 FILE_BYTES = 4096
 
 
@@ -41,12 +48,31 @@ class StampCell:
 
     def read(self) -> int:
         """The last stamp that any process gave."""
-        stamp: int = CELL.unpack_from(self._map)[0]
+        stamp: int = WORD.unpack_from(self._map)[0]
         return stamp
+
+    def floor(self) -> int:
+        """The stamp of the latest instant that any process has stamped with or judged expiry by."""
+        stamp, seen_ms = WORDS.unpack_from(self._map)
+        return int(max(stamp, seen_ms << COUNTER_BITS))
+
+    def see(self, now_ms: int) -> None:
+        """Note an instant that a reader judged by: no process may judge by an earlier one."""
+        if now_ms > WORD.unpack_from(self._map, SEEN_AT)[0]:
+            WORD.pack_into(self._map, SEEN_AT, now_ms)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether some process saw that the tree is damaged."""
+        return bool(self._map[DAMAGED_AT])
+
+    @damaged.setter
+    def damaged(self, damaged: bool) -> None:
+        self._map[DAMAGED_AT] = damaged
 
     def write(self, stamp: int) -> None:
         """Note a stamp that was given."""
-        CELL.pack_into(self._map, 0, stamp)
+        WORD.pack_into(self._map, 0, stamp)
 
     def of_boot(self, boot_id: bytes) -> bool:
         """Whether the cell has been kept up since that boot."""
@@ -55,6 +81,7 @@ class StampCell:
     def begin(self, boot_id: bytes, stamp: int) -> None:
         """Keep the cell up from now on, beginning with a stamp above all that were given before that boot."""
         self.write(stamp)
+        self.damaged = False
         self._map[BOOT_ID_AT : BOOT_ID_AT + BOOT_ID_BYTES] = boot_id
 
 

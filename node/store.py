@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from fcntl import flock
 from pathlib import Path
-from struct import Struct
 from typing import TypeVar
 
 import lmdb
 
-from ..exception import ClosedError, Error, FormatError, StoreDamagedError, UnavailableError
+from ..exception import ClosedError, Error, StoreDamagedError, UnavailableError
 from . import datafile, fork, layout
 from . import folder as folders
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
@@ -26,6 +25,7 @@ from .durability import Durability
 from .edit import Edit
 from .environment import Environment, MapFullError
 from .gate import UNLOCK, WriterGate
+from .meta import new_meta, tie_break
 from .operation import Operation
 from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
@@ -36,12 +36,6 @@ from .writer import Outcome, Writer
 R = TypeVar("R")
 Job = Callable[[WriteTransaction], R]
 """Reads, decides, then writes; raises before it has written anything. May be called more than once."""
-
-FORMAT = 1
-"""Of the data on disk. A change that an older version would misread makes it one higher."""
-META = Struct(">HxxI16sQ")
-"""format, partitions, node id, created_ms."""
-NODE_ID_BYTES = 16
 
 
 class Store:
@@ -72,6 +66,7 @@ class Store:
             folder / folders.ENTRIES,
             sync=durability is Durability.FSYNC,
             opener=self.open,
+            on_damage=self._note_damage,
             map_bytes=map_bytes,
         )
         self._background = background
@@ -97,7 +92,16 @@ class Store:
 
     def now_ms(self) -> int:
         """The hybrid clock: ms since 1970, never running back, in no process of the host."""
-        return self._clock.now_ms(self._cell.read() if self._cell else 0)
+        return self._clock.now_ms(self._cell.floor() if self._cell else 0)
+
+    def expired(self, expires_ms: int) -> bool:
+        """Whether that instant has come. Once it has, it has for every process, whatever the clocks do."""
+        now_ms = self.now_ms()
+        if expires_ms > now_ms:
+            return False
+        if self._cell is not None:
+            self._cell.see(now_ms)
+        return True
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -122,7 +126,7 @@ class Store:
 
     def job(self, table: Table, operation: Operation[R]) -> Job[R]:
         """The operation as a function of a write transaction, prepared as far as goes without a lock."""
-        if operation.atomic and self.environment.damaged:
+        if operation.atomic and (self.environment.damaged or (self._cell and self._cell.damaged)):
             raise StoreDamagedError(
                 f"the store in {self.folder} is damaged: it decides no atomic operation any more"
             )
@@ -271,7 +275,14 @@ class Store:
         self._open_environment(self._gate)
         self._read_meta()
         self._cell = self._cell or self._stamp_cell(self._gate)
+        if self.environment.damaged:
+            self._note_damage()
         self.environment.clear_stale_readers()
+
+    def _note_damage(self) -> None:
+        """Tell the processes that have the store open; those that open it later find the marker."""
+        if self._cell is not None:
+            self._cell.damaged = True
 
     def _open_environment(self, gate: WriterGate) -> None:
         """Open the environment; where it has to be made, one process at a time.
@@ -311,20 +322,7 @@ class Store:
     def _read_meta(self) -> None:
         with self.environment.reading() as transaction:
             meta = transaction.get(layout.META)
-        if meta is None:
-            meta = self._found()
-        version = int.from_bytes(meta[:2], "big")
-        if version > FORMAT:
-            raise FormatError(
-                f"the store in {self.folder} was written by a newer ringdict (format {version}; this one "
-                f"reads up to {FORMAT}). Upgrade ringdict"
-            )
-        _, partitions, node_id, _ = META.unpack(meta)
-        if partitions != layout.PARTITIONS:
-            raise FormatError(
-                f"the store in {self.folder} has {partitions} partitions, not {layout.PARTITIONS}"
-            )
-        self._node = int.from_bytes(node_id[:8], "big")
+        self._node = tie_break(meta or self._found(), self.folder)
 
     def _found(self) -> bytes:
         """Begin a new store, unless another process was faster; what its meta record says."""
@@ -336,8 +334,7 @@ class Store:
                 try:
                     meta = raw.get(layout.META)
                     if meta is None:
-                        node_id = self.random(NODE_ID_BYTES)
-                        meta = META.pack(FORMAT, layout.PARTITIONS, node_id, self.host.wall_ms())
+                        meta = new_meta(self.random, self.host)
                         raw.put(layout.META, meta)
                         self.environment.commit(raw)
                     return meta

@@ -90,7 +90,7 @@ class WriteTransaction:
         #: The last stamp that was given, by this transaction or before it.
         self.stamp = cell.read()
         #: The hybrid clock, one instant for the whole transaction.
-        self.now_ms = clock.now_ms(self.stamp)
+        self.now_ms = clock.now_ms(cell.floor())
         #: How many writes there were: a transaction without any is not committed.
         self.writes = 0
         #: Whether it leaves something to the sweeper, now or later.

@@ -23,6 +23,7 @@ from ringdict.node.entry import (
 )
 from ringdict.node.store import Store
 from ringdict.node.table import Table
+from ringdict.ring import partition
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 STAMPS = st.integers(0, 2**64 - 1)
@@ -110,3 +111,15 @@ def test_successive_ids_of_a_name_differ() -> None:
     ids = {dict_id("main", "cache", life) for life in range(100)}
     assert len(ids) == 100
     assert min(int.from_bytes(each, "big") for each in ids) >= layout.DICT_ID_FIRST
+
+
+@given(st.binary(min_size=8, max_size=8), st.binary(min_size=1, max_size=600))
+def test_the_store_files_keys_by_the_rule_of_the_ring(dict_id: bytes, key: bytes) -> None:
+    """`Table` writes the rule out where it must be fast: here, in `locate`, and for batches."""
+    table = Table(Store(Path("nowhere"), background=False), dict_id)
+    seed = partition.dict_seed(dict_id)
+    number = partition.partition_of(seed, key).to_bytes(2, "big")
+    place = dict_id + number + layout.stored_key(key)
+    assert table.locate(key)[:2] == (place, partition.key_hash(seed, key))
+    ((batch_place, batch_hash, _, _),) = table.batch_rows([(key, b"")])
+    assert (batch_place, batch_hash) == table.locate(key)[:2]

@@ -15,7 +15,8 @@ import pytest
 from ringdict import ClosedError, Cluster, Dict, FormatError, UnavailableError
 from ringdict.node import layout, writer
 from ringdict.node.gate import WriterGate
-from ringdict.node.store import FORMAT, META, Store
+from ringdict.node.meta import FORMAT, META
+from ringdict.node.store import Store
 from ringdict.node.transaction import WriteTransaction
 from ringdict.node.writer import Outcome
 
@@ -207,16 +208,6 @@ def test_a_store_that_was_forgotten_leaves_nothing_behind(folder: Path) -> None:
     del store
     gc.collect()
     assert forgotten() is None
-
-
-def test_used_bytes_tell_how_much_of_the_file_is_in_use(d: Dict[Any, Any], store: Store) -> None:
-    before = store.environment.used_bytes()
-    d.update({n: bytes(10_000) for n in range(100)})
-    assert (
-        before + 1_000_000
-        < store.environment.used_bytes()
-        <= (store.folder / "entries/data.mdb").stat().st_size
-    )
 
 
 def test_a_fork_that_did_not_come_about_changes_nothing(d: Dict[Any, Any], store: Store) -> None:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from ringdict.node import layout
 from ringdict.node.catalogue import Life, Record, dict_id
 from ringdict.node.entry import VERSION_AT, Stored, decode
-from ringdict.node.store import FORMAT, META, Store
+from ringdict.node.meta import FORMAT, META
+from ringdict.node.store import Store
 from ringdict.node.table import Table, whole_key
 from ringdict.node.transaction import STAMP_RESERVE, DictState
 

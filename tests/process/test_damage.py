@@ -189,7 +189,6 @@ def wait_and_decide(line: Line, cluster: Cluster) -> bool:
     return refuses_atomic_operations(d)
 
 
-@pytest.mark.xfail(strict=True, reason="they look for the marker when they open the store, and never again")
 def test_processes_that_have_a_damaged_store_open_hear_of_it(damaged: Cluster) -> None:
     with Child(wait_and_decide, damaged) as child:
         child.receive()

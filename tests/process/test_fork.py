@@ -31,7 +31,7 @@ AnyDict = Dict[Any, Any]
 
 
 TRACED = pytest.mark.skipif(
-    sys.gettrace() is not None, reason="coverage's own locks are not held across a fork beside busy threads"
+    sys.gettrace() is not None, reason="a child forked beside busy threads hangs in coverage's own lock"
 )
 
 

@@ -19,7 +19,8 @@ AnyDict = Dict[Any, Any]
 
 
 pytestmark = pytest.mark.skipif(
-    sys.gettrace() is not None, reason="a tracer, as coverage's, opens gaps between any two lines"
+    sys.gettrace() is not None,
+    reason="the handler's exception leaves coverage's own lock taken, and the child hangs in it",
 )
 
 
