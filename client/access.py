@@ -157,8 +157,9 @@ class Access(Handle, Generic[K, V]):
         if ack not in ACKS:
             raise InvalidError(f"ack must be one of {', '.join(ACKS)}; not {ack!r}")
         lifetime_ms = bound.record.ttl_ms if ttl is UNSET else ttl_ms(ttl, 0)
-        kind = PutIfAbsent if skip_if_exists else Put
-        return kind(encode_key(key), self._codec.encode(value), lifetime_ms, operation_ids.next())
+        if skip_if_exists:
+            return PutIfAbsent(encode_key(key), self._codec.encode(value), lifetime_ms, operation_ids.next())
+        return Put(encode_key(key), self._codec.encode(value), lifetime_ms)
 
     put = method(_put, _put_now)
 

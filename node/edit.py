@@ -12,34 +12,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_digest
 
 from . import layout
 from .config import KEY_INLINE_BYTES_MAX
 from .entry import (
     BEHIND,
-    CHECKSUM_MASK,
+    CHECKSUM_FROM,
     EXPIRES_AT,
+    EXTRAS,
+    FLAGS_AT,
     GLANCE,
     HEADER_BYTES,
-    KEY_BYTES_AT,
+    LONG_KEY,
     NO_OPERATION,
     VERSION_AT,
     DamagedEntryError,
     Stored,
     decode,
     encode,
+    sealed,
+    size_of,
+    whole_key,
+    with_key,
 )
-from .table import VALUELESS, VERSION_END, Located, Row, Table, whole_key
+from .table import VALUELESS, VERSION_END, Located, Row, Table
 from .transaction import DictState, WriteTransaction
 
-KEY_BYTES_END = KEY_BYTES_AT + 2
 EXPIRES_END = EXPIRES_AT + 8
-NO_LONG_KEY = bytes(2)
-NO_EXPIRY = bytes(8)
+PLACE_INLINE_BYTES_MAX = layout.PREFIX_BYTES + KEY_INLINE_BYTES_MAX
 
-BatchRow = tuple[bytes, int, bytes, bytes]
-"""Place, hash of the key, the value's bytes, and the key if it is over-long."""
+BatchRow = tuple[bytes, int, bytes]
+"""Place, hash of the key, and what follows the header: the value's bytes, behind an over-long key."""
 
 
 class Found(NamedTuple):
@@ -80,8 +84,7 @@ class Edit:
         except DamagedEntryError:
             if self._cleared(raw):
                 return ABSENT  # as the sweeper sees it, too
-            added_bytes = 0 if layout.is_long(located.key) else len(located.key)  # it stands in `raw`
-            size_bytes = added_bytes + max(0, len(raw) - HEADER_BYTES)
+            size_bytes = size_of(raw, len(located.key))
             expires_ms = int.from_bytes(raw[EXPIRES_AT:EXPIRES_END], "big")
             return Found(True, size_bytes, 0, expires_ms, None, True)
         counted = entry.version > self.state.cleared_at
@@ -126,35 +129,33 @@ class Edit:
         self.transaction.put(located.place, encode(entry, located.key_hash))
         return version
 
-    def overwrite(self, located: Located, body: bytes, expires_ms: int, operation_id: bytes) -> None:
+    def overwrite(self, located: Located, body: bytes, expires_ms: int) -> None:
         """Put `body` at `located`, whatever stands there. The same as `write`, for the commonest case."""
         place, key_hash, key = located
-        transaction = self.transaction
-        long_key = key if len(key) > KEY_INLINE_BYTES_MAX else b""
+        transaction, state = self.transaction, self.state
+        flags, stored = (0, body) if len(key) <= KEY_INLINE_BYTES_MAX else (LONG_KEY, with_key(key, body))
         raw = transaction.raw.get(place)
-        if raw is None or expires_ms or not self._like(raw, long_key):
+        if raw is None or expires_ms or not self._like(raw, flags):
             if raw is not None:
                 self._overwrite(place, raw)
-            self.state.entries += 1
-            self.state.bytes += len(key) + len(body)
-            self.state.dirty = True
-        elif len(raw) != HEADER_BYTES + len(long_key) + len(body):
-            self.state.bytes += HEADER_BYTES + len(long_key) + len(body) - len(raw)
-            self.state.dirty = True
+            state.entries += 1
+            state.bytes += len(key) + len(body)
+            state.dirty = True
+        elif len(raw) != HEADER_BYTES + len(stored):
+            state.bytes += HEADER_BYTES + len(stored) - len(raw)
+            state.dirty = True
         version = transaction.next_stamp()
-        behind = BEHIND.pack(0, len(long_key), version, transaction.node, 0, expires_ms, operation_id)
-        behind += long_key + body
-        checksum = xxh3_64_intdigest(behind, key_hash) & CHECKSUM_MASK
-        transaction.raw.put(place, checksum.to_bytes(4, "big") + behind)
+        behind = BEHIND.pack(flags, version, transaction.node, 0, expires_ms) + stored
+        transaction.raw.put(place, sealed(behind, key_hash))
         if expires_ms:
             self._index(place, key_hash, version, expires_ms)
 
-    def _like(self, raw: bytes, long_key: bytes) -> bool:
-        """Whether an entry is counted as one without expiry and with such a key."""
+    def _like(self, raw: bytes, flags: int) -> bool:
+        """Whether an entry is counted as one without expiry, with the extras that `flags` says."""
         if len(raw) < HEADER_BYTES:
             return False
-        _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
-        return version > self.state.cleared_at and not expires_ms and key_bytes == len(long_key)
+        _, its_flags, version, expires_ms = GLANCE.unpack_from(raw)
+        return version > self.state.cleared_at and not expires_ms and its_flags & EXTRAS == flags
 
     def touch(self, located: Located, found: Found, entry: Stored, expires_ms: int) -> None:
         """Give a visible entry another expiry, and no new version."""
@@ -182,24 +183,19 @@ class Edit:
         self._overwrite_many(cursor.getmulti([row[0] for row in rows]))
         version = self.transaction.next_stamp()
         node = self.transaction.node
-        header = BEHIND.pack(0, 0, version, node, 0, expires_ms, NO_OPERATION)
-        checksum = xxh3_64_intdigest
+        header = BEHIND.pack(0, version, node, 0, expires_ms)
+        long_header = BEHIND.pack(LONG_KEY, version, node, 0, expires_ms)
+        digest = xxh3_64_digest
         items: list[tuple[bytes, bytes]] = []
-        for place, key_hash, body, long_key in rows:
-            if long_key:
-                entry = Stored(0, version, node, 0, expires_ms, NO_OPERATION, long_key, body)
-                items.append((place, encode(entry, key_hash)))
-            else:
-                behind = header + body
-                items.append(
-                    (place, (checksum(behind, key_hash) & CHECKSUM_MASK).to_bytes(4, "big") + behind)
-                )
+        for place, key_hash, stored in rows:
+            behind = (header if len(place) <= PLACE_INLINE_BYTES_MAX else long_header) + stored
+            items.append((place, digest(behind, key_hash)[CHECKSUM_FROM:] + behind))
         cursor.putmulti(items)
         self.state.entries += len(rows)
         self.state.bytes += size_bytes
         self.state.dirty = True
         if expires_ms:
-            for place, key_hash, _, _ in rows:
+            for place, key_hash, _ in rows:
                 self._index(place, key_hash, version, expires_ms)
 
     def clear(self) -> None:
@@ -233,32 +229,32 @@ class Edit:
         if len(raw) < HEADER_BYTES:  # damaged
             self.state.entries = max(0, self.state.entries - (not self._cleared(raw)))
             return
-        _, _, key_bytes, version, expires_ms = GLANCE.unpack_from(raw)
+        _, _, version, expires_ms = GLANCE.unpack_from(raw)
         if version <= self.state.cleared_at:
             return
         self.state.entries -= 1
-        self.state.bytes -= (
-            (key_bytes or len(place) - layout.PREFIX_BYTES) + len(raw) - HEADER_BYTES - key_bytes
-        )
+        self.state.bytes -= size_of(raw, len(place) - layout.PREFIX_BYTES)
         if expires_ms:
-            key = whole_key(raw) if key_bytes else place[layout.PREFIX_BYTES :]
+            key = whole_key(raw) or place[layout.PREFIX_BYTES :]
             self._unindex(self.table.locate(key), expires_ms)
 
     def _overwrite_many(self, rows: Sequence[Row]) -> None:
-        """`_overwrite` for many; at one go where all of them are alike."""
-        versions = [raw[VERSION_AT:VERSION_END] for _, raw in rows]
-        cleared_at = self.state.cleared_at.to_bytes(8, "big")
-        alike = all(
-            raw[KEY_BYTES_AT:KEY_BYTES_END] == NO_LONG_KEY and raw[EXPIRES_AT:EXPIRES_END] == NO_EXPIRY
-            for _, raw in rows
-        )
-        if not versions or not alike or min(versions) <= cleared_at:
+        """`_overwrite` for many; at one go where all of them are alike, as far as the Dict's state tells."""
+        state = self.state
+        sizes = [len(raw) for _, raw in rows]
+        places_bytes = sum([len(place) for place, _ in rows])
+        if (
+            not rows
+            or state.expiring
+            or state.cleared_at
+            or min(sizes) < HEADER_BYTES
+            or any(raw[FLAGS_AT] & EXTRAS for _, raw in rows)
+        ):
             for place, raw in rows:
                 self._overwrite(place, raw)
             return
-        added_bytes = layout.PREFIX_BYTES + HEADER_BYTES
-        self.state.entries -= len(rows)
-        self.state.bytes -= sum([len(place) + len(raw) for place, raw in rows]) - added_bytes * len(rows)
+        state.entries -= len(rows)
+        state.bytes -= places_bytes + sum(sizes) - (layout.PREFIX_BYTES + HEADER_BYTES) * len(rows)
 
     def _cleared(self, raw: bytes) -> bool:
         """Whether a damaged entry says of itself that a `clear` took it out of the counters."""

@@ -15,6 +15,8 @@ META = Struct(">HxxI16sQ")
 """format, partitions, node id, created_ms."""
 FORMAT_BYTES = 2
 NODE_ID_BYTES = 16
+TIE_BREAK_BYTES = 4
+"""Of the node id in every entry: members of one cluster must differ in them."""
 
 
 def new_meta(random: Random, host: Clock) -> bytes:
@@ -37,4 +39,4 @@ def tie_break(meta: bytes, folder: Path) -> int:
     _, partitions, node_id, _ = META.unpack(meta)
     if partitions != layout.PARTITIONS:
         raise FormatError(f"the store in {folder} has {partitions} partitions, not {layout.PARTITIONS}")
-    return int.from_bytes(node_id[:8], "big")
+    return int.from_bytes(node_id[:TIE_BREAK_BYTES], "big")

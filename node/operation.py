@@ -98,14 +98,23 @@ class ValueOperation(KeyOperation[R_co]):
         return entry
 
 
-class Put(ValueOperation[bool]):
+class Put(Operation[bool]):
     """Store a value, whatever stands there. True."""
 
-    __slots__ = ()
+    __slots__ = ("body", "key", "located", "ttl_ms")
     atomic: ClassVar[bool] = False
+    located: Located
+
+    def __init__(self, key: bytes, body: bytes, ttl_ms: int) -> None:
+        self.key = key
+        self.body = body
+        self.ttl_ms = ttl_ms
+
+    def prepare(self, table: Table) -> None:
+        self.located = table.locate(self.key)
 
     def apply(self, edit: Edit) -> bool:
-        edit.overwrite(self.located, self.body, expiry(edit, self.ttl_ms), self.operation_id)
+        edit.overwrite(self.located, self.body, expiry(edit, self.ttl_ms))
         return True
 
 
@@ -261,7 +270,7 @@ class PutMany(Operation[None]):
         self.ttl_ms = ttl_ms
 
     def prepare(self, table: Table) -> None:
-        self.rows = sorted(table.batch_rows(self.items))
+        self.rows = table.batch_rows(self.items)
         self.size_bytes = sum(len(key) + len(body) for key, body in self.items)
 
     def apply(self, edit: Edit) -> None:

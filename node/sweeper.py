@@ -22,8 +22,8 @@ from .config import (
     SWEEP_PAUSE_S,
 )
 from .edit import Edit
-from .entry import VERSION_AT
-from .table import Located, Table, overdue, whole_key
+from .entry import VERSION_AT, whole_key
+from .table import Located, Table, overdue
 from .transaction import DictGoneError, DictState, WriteTransaction, states
 
 if TYPE_CHECKING:

@@ -20,13 +20,17 @@ from .entry import (
     CHECKSUM_BYTES,
     CHECKSUM_MASK,
     EXPIRED,
+    EXTRAS,
     GLANCE,
     HEADER_BYTES,
     TOMBSTONE,
     VERSION_AT,
     DamagedEntryError,
     Stored,
+    body_of,
     decode,
+    whole_key,
+    with_key,
 )
 from .transaction import CLEARED_AT_BYTES, DictGoneError, DictState
 
@@ -88,15 +92,21 @@ class Table:
         place = self.dict_id + layout.PARTITION_NAMES[key_hash & layout.PARTITION_MASK] + stored
         return Located(place, key_hash, key)
 
-    def batch_rows(self, items: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, int, bytes, bytes]]:
-        """For each key and value's bytes: its place, the key's hash, the value, the key if over-long."""
+    def batch_rows(self, items: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, int, bytes]]:
+        """For each key and value's bytes: its place, the key's hash, what follows an entry's header.
+
+        Sorted by place.
+        """
         seed, dict_id, names, mask = self._seed, self.dict_id, layout.PARTITION_NAMES, layout.PARTITION_MASK
-        for key, body in items:
-            key_hash = xxh3_64_intdigest(key, seed)
-            if len(key) <= KEY_INLINE_BYTES_MAX:
-                yield dict_id + names[key_hash & mask] + key, key_hash, body, b""
-            else:
-                yield dict_id + names[key_hash & mask] + layout.stored_key(key), key_hash, body, key
+        hash_of = xxh3_64_intdigest
+        rows = [
+            (dict_id + names[(key_hash := hash_of(key, seed)) & mask] + key, key_hash, body)
+            if len(key) <= KEY_INLINE_BYTES_MAX
+            else (*self.locate(key)[:2], with_key(key, body))
+            for key, body in items
+        ]
+        rows.sort()
+        return rows
 
     def read(self, key: bytes) -> bytes | None:
         """The value's bytes, None when the key is absent. The hot path: one transaction, one look-up, and
@@ -260,28 +270,20 @@ class Table:
             if len(version) == CLEARED_AT_BYTES and int.from_bytes(version, "big") <= cleared_at:
                 return None
             raise DamagedEntryError
-        checksum, flags, key_bytes, version, expires_ms = unpack_glance(raw)
+        checksum, flags, version, expires_ms = unpack_glance(raw)
         if version <= cleared_at:
             return None
         if xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK != checksum:
             raise DamagedEntryError
         if flags & VALUELESS or (expires_ms and self.store.expired(expires_ms)):
             return None
-        return raw[HEADER_BYTES + key_bytes :]
+        return body_of(raw) if flags & EXTRAS else raw[HEADER_BYTES:]
 
     def _named_body(self, raw: bytes, key: bytes, key_hash: int, cleared_at: int) -> bytes | None:
         try:
             return self._body(raw, key_hash, cleared_at)
         except DamagedEntryError:
             raise DamagedEntryError(key) from None
-
-
-def whole_key(raw: bytes) -> bytes:
-    """The over-long key that stands in front of an entry's value."""
-    if len(raw) < HEADER_BYTES:
-        return b""
-    key_bytes: int = GLANCE.unpack_from(raw)[2]
-    return raw[HEADER_BYTES : HEADER_BYTES + key_bytes]
 
 
 def overdue(

@@ -10,7 +10,7 @@ import pytest
 
 from ringdict import Cluster, Dict, StoreDamagedError
 from ringdict.client.keys import encode_key
-from ringdict.node.entry import EXPIRES_AT, HEADER_BYTES, VERSION_AT
+from ringdict.node.entry import EXPIRES_AT, FLAGS_AT, HEADER_BYTES, LONG_KEY, VERSION_AT
 from ringdict.node.store import Store
 from ringdict.node.transaction import WriteTransaction
 
@@ -18,13 +18,11 @@ from .clock import ManualClock
 
 FLIPS = {
     "checksum": 0,
-    "flags": 4,
-    "key length": 6,
+    "flags": FLAGS_AT,
     "version": VERSION_AT,
-    "node": 16,
-    "touch": 24,
+    "node": VERSION_AT + 8,
+    "touch": EXPIRES_AT - 8,
     "expiry": EXPIRES_AT,
-    "operation": 40,
     "value": HEADER_BYTES,
 }
 """Where a bit of an entry is flipped."""
@@ -103,11 +101,18 @@ def test_damage_hides_nothing_else(d: Dict[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "at", [FLIPS["key length"], FLIPS["key length"] + 1, HEADER_BYTES, HEADER_BYTES + 700]
+    ("at", "bits"),
+    [
+        pytest.param(FLAGS_AT, LONG_KEY, id="flag"),
+        pytest.param(HEADER_BYTES, 1, id="length"),
+        pytest.param(HEADER_BYTES + 1, 1, id="length, low byte"),
+        pytest.param(HEADER_BYTES + 2, 1, id="key"),
+        pytest.param(HEADER_BYTES + 700, 1, id="key, later"),
+    ],
 )
-def test_a_damaged_over_long_key_hides_no_others(at: int, d: Dict[Any, Any]) -> None:
+def test_a_damaged_over_long_key_hides_no_others(at: int, bits: int, d: Dict[Any, Any]) -> None:
     d.update(dict.fromkeys(["k" * 1000, "other"], "value"))
-    flip(d, "k" * 1000, at, 0x01)
+    flip(d, "k" * 1000, at, bits)
     with pytest.raises(StoreDamagedError):
         d.get("k" * 1000)
     with pytest.raises(StoreDamagedError):

@@ -31,11 +31,11 @@ ENTRIES = st.builds(
     Stored,
     st.integers(0, 7),
     STAMPS,
+    st.integers(0, 2**32 - 1),
     STAMPS,
     STAMPS,
-    STAMPS,
-    st.binary(min_size=16, max_size=16),
-    st.just(b""),
+    st.just(b"") | st.binary(min_size=16, max_size=16),
+    st.just(b"") | st.binary(min_size=441, max_size=600),
     st.binary(max_size=300),
 )
 
@@ -121,5 +121,5 @@ def test_the_store_files_keys_by_the_rule_of_the_ring(dict_id: bytes, key: bytes
     number = partition.partition_of(seed, key).to_bytes(2, "big")
     place = dict_id + number + layout.stored_key(key)
     assert table.locate(key)[:2] == (place, partition.key_hash(seed, key))
-    ((batch_place, batch_hash, _, _),) = table.batch_rows([(key, b"")])
+    ((batch_place, batch_hash, _),) = table.batch_rows([(key, b"")])
     assert (batch_place, batch_hash) == table.locate(key)[:2]

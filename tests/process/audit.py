@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 from ringdict.node import layout
 from ringdict.node.catalogue import Life, Record, dict_id
-from ringdict.node.entry import VERSION_AT, Stored, decode
+from ringdict.node.entry import VERSION_AT, Stored, decode, whole_key
 from ringdict.node.meta import FORMAT, META
 from ringdict.node.store import Store
-from ringdict.node.table import Table, whole_key
+from ringdict.node.table import Table
 from ringdict.node.transaction import STAMP_RESERVE, DictState
 
 SYSTEM_KINDS = (layout.NAME, layout.DICT, layout.STATE, layout.SWEEP, layout.HEARTBEAT)

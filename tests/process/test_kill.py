@@ -18,7 +18,7 @@ from ringdict.node.config import MIB, STALE_READERS_COMMITS
 from ringdict.node.datafile import pages_bytes
 from ringdict.node.edit import Edit
 from ringdict.node.entry import NO_OPERATION
-from ringdict.node.operation import NEVER, KeyOperation, Pop, Put
+from ringdict.node.operation import NEVER, Operation, Pop, Put
 
 from .audit import Contents, check_consistent
 from .child import Child, Line, wait_until
@@ -328,7 +328,7 @@ def test_the_snapshot_of_a_dead_reader_pins_no_pages_for_long(cluster: Cluster, 
 # -- a store that many wrote to at once can be opened by the next -------------------------------------
 
 
-def in_one_transaction(d: AnyDict, operations: Sequence[KeyOperation[Any]]) -> None:
+def in_one_transaction(d: AnyDict, operations: Sequence[Operation[Any]]) -> None:
     """What the writer thread does with the writes of many tasks."""
     bound = d._bound
     assert bound is not None
@@ -340,11 +340,11 @@ def in_one_transaction(d: AnyDict, operations: Sequence[KeyOperation[Any]]) -> N
     )
 
 
-def some_operation(rng: random.Random) -> KeyOperation[Any]:
+def some_operation(rng: random.Random) -> Operation[Any]:
     key = encode_key(rng.randrange(20))
     if rng.random() < 0.4:
         return Pop(key, None, NO_OPERATION)
-    return Put(key, rng.choice((10, 3_000, 50_000)) * b"x", NEVER, NO_OPERATION)
+    return Put(key, rng.choice((10, 3_000, 50_000)) * b"x", NEVER)
 
 
 def count_anew(line: Line, cluster: Cluster) -> int:
