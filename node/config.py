@@ -50,6 +50,16 @@ transactions of every process. Where the system refuses it the store starts smal
 MAP_BYTES_MIN = 64 * MIB
 """The smallest map worth opening (a strict `ulimit -v`)."""
 
+RESERVE_RATIO = 0.125
+"""By so much of its size a reserved data file grows at a time, since every process must then map it anew,
+which takes some microseconds."""
+
+RESERVE_BYTES_MIN = MIB
+"""A reserved file begins with this, and grows by no less."""
+
+RESERVE_BYTES_MAX = 16 * MIB
+"""It grows by no more: what is reserved and not used is lost to others."""
+
 STAMP_RESERVE_MS = 1_000
 """How far the stamps of a Dict may run ahead of what its record says. After a boot of the host the first
 stamp is that much above all records: no stamp is given twice, and time jumps by no more."""

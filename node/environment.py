@@ -27,14 +27,14 @@ from ..exception import (
     Error,
     OutcomeUnknownError,
     StoreDamagedError,
-    StoreFullError,
     UnavailableError,
 )
-from . import datafile
-from .config import FORK_WAIT_S_MAX, FULL_BYTES, MAP_BYTES, PAUSE_POLL_S, READERS_MAX
-from .folder import DAMAGED, ELSEWHERE
+from . import complaint, datafile
+from .config import FORK_WAIT_S_MAX, FULL_BYTES, PAUSE_POLL_S, READERS_MAX
+from .folder import DAMAGED
 
 if TYPE_CHECKING:
+    from .memorymap import MemoryMap
     from .table import Table
 
 ONE = (None,)
@@ -48,21 +48,13 @@ MapFullError = lmdb.MapFullError
 class Environment:
     """The environment in `path`. A read that finds it closed calls `opener`, which must call `open`."""
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        sync: bool,
-        opener: Callable[[], None],
-        map_bytes: int = MAP_BYTES,
-        on_damage: Callable[[], None],
-    ) -> None:
+    def __init__(self, path: Path, opener: Callable[[], None], on_damage: Callable[[], None]) -> None:
         self.path = path
         self._opener = opener
         self._on_damage = on_damage
         self.damaged = False
-        self._sync = sync
-        self._map_bytes = map_bytes
+        #: How the data file is mapped; whoever opens the environment has set it.
+        self.map: MemoryMap | None = None
         self._lmdb: lmdb.Environment | None = None
         self._inherited: lmdb.Environment | None = None
         self._closed = False
@@ -165,29 +157,37 @@ class Environment:
         except lmdb.Error as error:
             raise self.translated(error) from error
 
+    def abandon(self, transaction: lmdb.Transaction[bytes]) -> None:
+        """Abort a write transaction.
+
+        LMDB's binding waits until no thread is inside any of its calls, which busy readers might put off for
+        ever: so they wait meanwhile.
+        """
+        with self._pausing():
+            transaction.abort()
+
     def grow(self) -> None:
-        """Double the map. No transaction of this thread may be open.
+        """Make the map larger. No transaction of this thread may be open.
 
         Raises:
-            StoreFullError: the system gives no more address space.
+            StoreFullError: the disk is full, or the system gives no more address space.
         """
         environment = self.open()
         with self._pausing():
             size_bytes = environment.info()["map_size"]
             try:
-                environment.set_mapsize(size_bytes * 2)
+                self._mapped().grow(environment)
+            except OSError as error:
+                raise complaint.of_system(error, self.path.parent) from error
             except (lmdb.Error, MemoryError, OverflowError) as error:
                 self._drop()  # LMDB has given the old map up before it asked for the new one
-                raise StoreFullError(
-                    f"the store in {self.path.parent} fills its map of {size_bytes} bytes and the system "
-                    "gives no more address space (see `ulimit -v`)"
-                ) from error
+                raise complaint.no_address_space(size_bytes, self.path.parent) from error
 
     def adopt_growth(self) -> None:
         """Take over the map's size after another process has grown it."""
         environment = self.open()
         with self._pausing():
-            environment.set_mapsize(0)
+            self._mapped().adopt(environment)
 
     def clear_stale_readers(self) -> int:
         """Free the slots of readers that died, whose snapshots keep pages from being reused; their number."""
@@ -214,9 +214,8 @@ class Environment:
             if self._lmdb is None:
                 self._close_inherited()
                 if not datafile.reserve_lock_file(self.path, LOCK_FILE_BYTES):
-                    raise self._full()
+                    raise complaint.disk_full(self.path.parent)
                 self._lmdb = self._opened()
-                datafile.lengthen(self.path, datafile.pages_bytes(self._lmdb))
                 self._begin = self._lmdb.begin
             return self._lmdb
 
@@ -232,9 +231,15 @@ class Environment:
         self._inherited.close()
         self._inherited = None
 
+    def _mapped(self) -> MemoryMap:
+        assert self.map is not None
+        return self.map
+
     def _opened(self) -> lmdb.Environment:
         try:
-            return datafile.open_smaller_and_smaller(self.path, sync=self._sync, map_bytes=self._map_bytes)
+            return self._mapped().open()
+        except OSError as error:
+            raise complaint.of_system(error, self.path.parent) from error
         except MemoryError as error:
             raise UnavailableError(
                 f"the system gives no address space for the store in {self.path.parent}; see `ulimit -v`"
@@ -316,26 +321,9 @@ class Environment:
 
     def translated(self, error: lmdb.Error) -> Error:
         """The ringdict error that says what LMDB's means for the caller."""
-        folder = self.path.parent
-        if isinstance(error, lmdb.DiskError):
-            return self._full()
         if isinstance(error, datafile.DAMAGE):
             return self.damage(str(error))
-        if isinstance(error, lmdb.ReadersFullError):
-            return UnavailableError(
-                f"over {READERS_MAX} reads of the store in {folder} are under way at once"
-            )
-        if isinstance(error, lmdb.LockError):
-            return UnavailableError(
-                f"another process with this one's pid ({os.getpid()}) has the store in {folder} open: two "
-                "containers cannot share a folder. Start a node (or share the pid namespace)"
-            )
-        if isinstance(error, lmdb.ReadonlyError) or "ead-only" in str(error):
-            return UnavailableError(
-                f"the store in {folder} cannot be opened for writing ({error}): its files belong to another "
-                f"user or the file system is read-only. {ELSEWHERE}"
-            )
-        return UnavailableError(f"the store in {folder} cannot be used: {error}")
+        return complaint.of_lmdb(error, self.path.parent)
 
     def commit(self, transaction: lmdb.Transaction[bytes]) -> None:
         """Commit a write transaction.
@@ -361,7 +349,7 @@ class Environment:
         """
         folder = self.path.parent
         if isinstance(error, lmdb.DiskError):
-            return self._full()
+            return complaint.disk_full(folder)
         try:
             self.open().begin(write=True).abort()
         except lmdb.PanicError:
@@ -372,14 +360,9 @@ class Environment:
             return self.translated(worse)
         room = os.statvfs(folder)
         if room.f_bavail * room.f_frsize < FULL_BYTES:
-            return self._full()
+            return complaint.disk_full(folder)
         return UnavailableError(
             f"the disk refused a commit to the store in {folder} ({error}). Nothing was written"
-        )
-
-    def _full(self) -> StoreFullError:
-        return StoreFullError(
-            f"the disk that holds the store in {self.path.parent} is full. Nothing was written"
         )
 
     def damage(self, what: str) -> StoreDamagedError:

@@ -30,8 +30,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 ELSEWHERE = "Set RINGDICT_HOME to a folder on a local disk, or start a node and set RINGDICT_URL to it"
 
 
-def prepare(folder: Path, mounts: Path = MOUNTS) -> None:
-    """Make sure that `folder` can hold a store.
+def prepare(folder: Path, mounts: Path = MOUNTS) -> str:
+    """Make sure that `folder` can hold a store; the type of the file system that it is on.
 
     Raises:
         UnavailableError: it cannot; says why, and what to do.
@@ -50,6 +50,7 @@ def prepare(folder: Path, mounts: Path = MOUNTS) -> None:
             f"{folder} is on a network file system ({kind}), where processes of several hosts would damage "
             f"each other's data. {ELSEWHERE}"
         )
+    return kind
 
 
 def file_system(folder: Path, mounts: Path = MOUNTS) -> str:

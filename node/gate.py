@@ -78,18 +78,11 @@ class WriterGate:
         os.close(self.turn)
 
     def _wait(self, descriptor: int, timeout_s: float) -> float:
-        """Poll until the lock is ours; the seconds that took."""
-        start_s = time.monotonic()
-        poll_s = GATE_POLL_S_MIN
-        while (waited_s := time.monotonic() - start_s) < timeout_s:
-            time.sleep(poll_s)
-            poll_s = min(poll_s * 2, GATE_POLL_S_MAX)
-            try:
-                fcntl.flock(descriptor, EXCLUSIVE)
-            except BlockingIOError:
-                continue
-            return time.monotonic() - start_s
-        raise UnavailableError(self._complaint(waited_s))
+        """Wait until the lock is ours; the seconds that took."""
+        waited_s = wait_for_lock(descriptor, timeout_s)
+        if waited_s is None:
+            raise UnavailableError(self._complaint(timeout_s))
+        return waited_s
 
     def _complaint(self, waited_s: float) -> str:
         paths = self._turn_path, self._queue_path  # who writes, and who is next
@@ -99,6 +92,23 @@ class WriterGate:
             f"no turn to write within {waited_s:.1f} s: {who} holds the store in {self._turn_path.parent}. "
             "Nothing was written; try again, or let that process go on or end"
         )
+
+
+def wait_for_lock(descriptor: int, timeout_s: float) -> float | None:
+    """Poll until the `flock` is ours; the seconds that took, None if it was not within `timeout_s`."""
+    start_s = time.monotonic()
+    poll_s = GATE_POLL_S_MIN
+    while True:
+        try:
+            fcntl.flock(descriptor, EXCLUSIVE)
+        except BlockingIOError:
+            pass
+        else:
+            return time.monotonic() - start_s
+        if time.monotonic() - start_s >= timeout_s:
+            return None
+        time.sleep(poll_s)
+        poll_s = min(poll_s * 2, GATE_POLL_S_MAX)
 
 
 def lock_holders(path: Path) -> list[int]:

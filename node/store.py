@@ -25,6 +25,7 @@ from .durability import Durability
 from .edit import Edit
 from .environment import Environment, MapFullError
 from .gate import UNLOCK, WriterGate
+from .memorymap import memory_map
 from .meta import new_meta, tie_break
 from .operation import Operation
 from .stampcell import StampCell
@@ -41,7 +42,8 @@ Job = Callable[[WriteTransaction], R]
 class Store:
     """The store in `folder`, opened at first use. Safe to share between threads, usable after a fork.
 
-    Time and randomness come in as arguments; `background` off leaves sweeping to the caller.
+    Time and randomness come in as arguments; `background` off leaves sweeping to the caller. `file_system`
+    is what to take the folder's for, and `map_bytes` the first size of a sparse map.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Store:
         clock: Clock | None = None,
         random: Random = system_random,
         map_bytes: int = MAP_BYTES,
+        file_system: str = "",
         background: bool = True,
     ) -> None:
         self.folder = folder
@@ -62,13 +65,8 @@ class Store:
         self._clock = HybridClock(self.host)
         self._cell: StampCell | None = None
         self.random = random
-        self.environment = Environment(
-            folder / folders.ENTRIES,
-            sync=durability is Durability.FSYNC,
-            opener=self.open,
-            on_damage=self._note_damage,
-            map_bytes=map_bytes,
-        )
+        self.environment = Environment(folder / folders.ENTRIES, self.open, self._note_damage)
+        self._map_bytes, self._file_system = map_bytes, file_system
         self._background = background
         self._closed = False
         self._commits = 0
@@ -199,7 +197,9 @@ class Store:
             result = job(transaction)
             if transaction.writes:
                 transaction.flush()
-                self.environment.commit(raw)
+            self.environment.commit(raw)  # of nothing, it costs nothing
+            raw = None
+            if transaction.writes:
                 self._committed(transaction)
             return result
         except MapFullError:
@@ -208,7 +208,7 @@ class Store:
             raise self.environment.translated(error) from error
         finally:
             if raw is not None:
-                raw.abort()
+                self.environment.abandon(raw)
 
     def _committed(self, transaction: WriteTransaction) -> None:
         self._commits += 1
@@ -267,7 +267,13 @@ class Store:
             self.wake_sweeper()
 
     def _open(self) -> None:
-        folders.prepare(self.folder)
+        found = folders.prepare(self.folder)
+        self.environment.map = memory_map(
+            self.environment.path,
+            sync=self.durability is Durability.FSYNC,
+            file_system=self._file_system or found,
+            sparse_bytes=self._map_bytes,
+        )
         self._tenancy = self._tenancy or folders.Tenancy(self.folder)
         self._tenancy.share()
         self._gate = self._gate or WriterGate(self.folder)
@@ -341,7 +347,7 @@ class Store:
                 except lmdb.Error as error:
                     raise self.environment.translated(error) from error
                 finally:
-                    raw.abort()
+                    self.environment.abandon(raw)
             finally:
                 flock(self._gate.turn, UNLOCK)
 

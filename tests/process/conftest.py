@@ -16,13 +16,16 @@ from ringdict.node.store import Store
 from .audit import check_consistent
 
 MakeCluster = Callable[..., Cluster]
+BOTH_MAPS = pytest.mark.parametrize("file_system", ["ext4", "other"])
+"""What to take the folder's file system for: on the first the data file is reserved, on the other sparse."""
 
 
 @pytest.fixture
 def clusters(tmp_path: Path) -> Iterator[MakeCluster]:
     """Makes clusters in this test's folder: `clusters(durability="fsync", timeout_s=0.5, map_bytes=…)`.
 
-    Options that only `Store` knows (`map_bytes`, `clock`, `background`) give it a store of its own.
+    Options that only `Store` knows (`map_bytes`, `file_system`, `clock`, `background`) give it a store of
+    its own.
     """
     made: list[tuple[Cluster, Store | None]] = []
 

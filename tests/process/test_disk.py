@@ -22,7 +22,7 @@ from ringdict.node.folder import prepare
 
 from .audit import check_consistent
 from .child import Child, Line
-from .conftest import MakeCluster
+from .conftest import BOTH_MAPS, MakeCluster
 
 AnyDict = Dict[Any, Any]
 NOBODY = 65_534
@@ -123,14 +123,17 @@ def fill_up(d: AnyDict, fill: Fill, rng: random.Random) -> dict[Any, Any]:
     raise AssertionError
 
 
+@BOTH_MAPS
 @pytest.mark.parametrize("durability", ["none", "fsync"])
 @pytest.mark.parametrize("fill", [put_one, put_many, overwrite])
 @pytest.mark.parametrize(
     "seed", [pytest.param(seed, marks=[pytest.mark.deep] if seed >= 3 else []) for seed in range(25)]
 )
-def test_disk_full(clusters: MakeCluster, disk: SmallDisk, fill: Fill, durability: str, seed: int) -> None:
+def test_disk_full(
+    clusters: MakeCluster, disk: SmallDisk, fill: Fill, durability: str, seed: int, file_system: str
+) -> None:
     rng = random.Random(seed)
-    cluster = clusters(disk.folder / "store", durability=durability)
+    cluster = clusters(disk.folder / "store", durability=durability, file_system=file_system)
     d = opened(cluster)
     disk.fill(
         but_bytes=rng.randrange(200 * KIB, 3 * MIB)
@@ -149,7 +152,7 @@ def test_disk_full(clusters: MakeCluster, disk: SmallDisk, fill: Fill, durabilit
 def test_atomic_operations_on_a_full_disk_decide_nothing(
     clusters: MakeCluster, disk: SmallDisk, durability: str
 ) -> None:
-    cluster = clusters(disk.folder / "store", durability=durability)
+    cluster = clusters(disk.folder / "store", durability=durability, file_system="other")
     d = opened(cluster)
     d.update({"n": 1, "x": "there"})
     entry = d.get_entry("x")
@@ -177,6 +180,31 @@ def test_atomic_operations_on_a_full_disk_decide_nothing(
     for operation in operations[:3]:
         operation()
     assert dict(d.items()) == {"n": 2, "new": 1}
+
+
+def test_atomic_operations_in_what_a_full_disk_had_reserved(clusters: MakeCluster, disk: SmallDisk) -> None:
+    """They go on while there are pages; each is done or refused, never half of either."""
+    cluster = clusters(disk.folder / "store", file_system="tmpfs")
+    d = opened(cluster)
+    disk.fill()
+    done: dict[Any, Any] = {}
+    refused = 0
+    for size_bytes in (50_000, 2_000, 1):
+        for number in itertools.count():
+            key, value = (size_bytes, number), bytes(size_bytes)
+            try:
+                assert d.put(key, value, skip_if_exists=True)
+                done[key] = value
+                done["n"] = d.incr("n", initial=0)
+            except StoreFullError:
+                refused += 1
+                break
+        assert dict(d.items()) == done
+    assert refused == 3
+    assert len(done) > 10
+    assert seen_elsewhere(cluster) == done
+    disk.relieve()
+    assert d.put("new", 1, skip_if_exists=True)
 
 
 @pytest.mark.parametrize("room_bytes", range(0, 200 * KIB, 24 * KIB))

@@ -22,7 +22,7 @@ from ringdict.node.operation import NEVER, Operation, Pop, Put
 
 from .audit import Contents, check_consistent
 from .child import Child, Line, wait_until
-from .conftest import MakeCluster
+from .conftest import BOTH_MAPS, MakeCluster
 
 BATCH = 10_000
 AnyDict = Dict[Any, Any]
@@ -256,10 +256,11 @@ def grow(line: Line, cluster: Cluster, name: str) -> None:
         line.send(number)
 
 
+@BOTH_MAPS
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_while_the_map_grows(clusters: MakeCluster, seed: int) -> None:
+def test_killed_while_the_map_grows(clusters: MakeCluster, file_system: str, seed: int) -> None:
     rng = random.Random(seed)
-    cluster = clusters(map_bytes=MIB)
+    cluster = clusters(map_bytes=MIB, file_system=file_system)
     d = opened(cluster)
     for life in range(6):
         name = f"dict-{life}"

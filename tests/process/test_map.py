@@ -16,7 +16,7 @@ from ringdict.node.config import KIB, MIB
 
 from .audit import check_consistent
 from .child import Child, Line
-from .conftest import MakeCluster
+from .conftest import BOTH_MAPS, MakeCluster
 
 AnyDict = Dict[Any, Any]
 
@@ -40,15 +40,20 @@ def fill_in_little_space(line: Line, cluster: Cluster, name: str, room_bytes: in
     return sum(len(value) for value in d.values())
 
 
-def test_the_map_starts_smaller_where_address_space_is_scarce_and_grows(cluster: Cluster) -> None:
+@BOTH_MAPS
+def test_the_map_starts_smaller_where_address_space_is_scarce_and_grows(
+    clusters: MakeCluster, file_system: str
+) -> None:
     """64 MiB to begin with; 90 MB go in."""
+    cluster = clusters(file_system=file_system)
     with Child(fill_in_little_space, cluster, "d", 600 * MIB, 1_000) as child:
         assert child.result() == 90_000_000
     assert len(opened(cluster)) == 1_000
 
 
-def test_two_processes_grow_the_map_in_turn(clusters: MakeCluster) -> None:
-    cluster = clusters(map_bytes=MIB)
+@BOTH_MAPS
+def test_two_processes_grow_the_map_in_turn(clusters: MakeCluster, file_system: str) -> None:
+    cluster = clusters(map_bytes=MIB, file_system=file_system)
     with (
         Child(fill_in_little_space, cluster, "a", 1_000 * MIB, 300) as one,
         Child(fill_in_little_space, cluster, "b", 1_000 * MIB, 300) as other,
@@ -72,9 +77,10 @@ def outgrow(line: Line, cluster: Cluster) -> tuple[int, int]:
     return number, sum(1 for value in d.values() if len(value) == 90_000)
 
 
-def test_out_of_address_space(clusters: MakeCluster) -> None:
+@BOTH_MAPS
+def test_out_of_address_space(clusters: MakeCluster, file_system: str) -> None:
     """What was acknowledged stays readable, and a process that has more space can go on."""
-    cluster = clusters()
+    cluster = clusters(file_system=file_system)
     with Child(outgrow, cluster) as child:
         number, read = child.result()
     assert number == read > 500
@@ -87,8 +93,9 @@ def test_out_of_address_space(clusters: MakeCluster) -> None:
 # -- growth beside reads ---------------------------------------------------------------------------
 
 
-def test_reads_of_other_threads_go_on_while_the_map_grows(clusters: MakeCluster) -> None:
-    cluster = clusters(map_bytes=256 * KIB)
+@BOTH_MAPS
+def test_reads_of_other_threads_go_on_while_the_map_grows(clusters: MakeCluster, file_system: str) -> None:
+    cluster = clusters(map_bytes=256 * KIB, file_system=file_system)
     d = opened(cluster)
     d.update({key: f"value {key}" for key in range(300)})
     over = threading.Event()
@@ -141,8 +148,9 @@ def read_again_and_again(line: Line, cluster: Cluster) -> int:
     raise AssertionError
 
 
-def test_reads_of_other_processes_go_on_while_the_map_grows(clusters: MakeCluster) -> None:
-    cluster = clusters(map_bytes=256 * KIB)
+@BOTH_MAPS
+def test_reads_of_other_processes_go_on_while_the_map_grows(clusters: MakeCluster, file_system: str) -> None:
+    cluster = clusters(map_bytes=256 * KIB, file_system=file_system)
     d = opened(cluster)
     with Child(read_again_and_again, cluster) as one, Child(read_again_and_again, cluster) as other:
         one.receive()
@@ -172,10 +180,11 @@ def write_small_files(line: Line, cluster: Cluster) -> int:
     return number
 
 
+@BOTH_MAPS
 @pytest.mark.parametrize("durability", ["none", "fsync"])
-def test_files_may_grow_no_further(clusters: MakeCluster, durability: str) -> None:
+def test_files_may_grow_no_further(clusters: MakeCluster, durability: str, file_system: str) -> None:
     """`ulimit -f`, like a quota, refuses a write in its own way. Who is not bound by it goes on."""
-    cluster = clusters(durability=durability)
+    cluster = clusters(durability=durability, file_system=file_system)
     with Child(write_small_files, cluster) as child:
         written = child.result()
     d = opened(cluster)
