@@ -39,10 +39,15 @@ async def update(
     handle: Dict[Any, Any], io: Transport, source: Iterator[tuple[Any, Any]], ttl_ms: int
 ) -> None:
     """Store pairs; of equal keys the last. Everything is encoded, and so refused, before the first write."""
-    encode = handle._encode
+    encode = handle._codec.encode  # bound already, by who asks for the default time to live
     rows = {encode_key(key): encode(value) for key, value in source}
-    batches = split(list(rows.items()), lambda row: len(row[0]) + len(row[1]))
+    batches = split(list(rows.items()), row_bytes)
     await carry_out(handle, io, batches, lambda rows: PutMany(rows, ttl_ms), lambda row: decode_key(row[0]))
+
+
+def row_bytes(row: tuple[bytes, bytes]) -> int:
+    """The size of a key and its value."""
+    return len(row[0]) + len(row[1])
 
 
 async def get_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -> dict[Any, Any]:
@@ -112,9 +117,9 @@ def _split_bytes(rows: Sequence[T], size_bytes: Callable[[T], int]) -> Iterator[
         yield rows
         return
     first = total_bytes = 0
-    for number, row_bytes in enumerate(sizes):
-        if number > first and total_bytes + row_bytes > BATCH_BYTES_MAX:
+    for number, size in enumerate(sizes):
+        if number > first and total_bytes + size > BATCH_BYTES_MAX:
             yield rows[first:number]
             first, total_bytes = number, 0
-        total_bytes += row_bytes
+        total_bytes += size
     yield rows[first:]

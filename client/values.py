@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ormsgpack
 
@@ -62,9 +62,9 @@ class ValueCodec:
         data = None
         if _parts_left(value, bytes_max, 0, bytes_max) >= 0:
             try:
-                data = _pack(value, None, _OPTIONS)
-            except TypeError:  # an int of more than 64 bits, or a str with lone surrogates
-                pass
+                data = _pack(value)
+            except TypeError:  # keys that are no str, an int of over 64 bits, a str with lone surrogates
+                data = _packed_with_other_keys(value)
         if data is None:
             data = _extended_writer()(value, bytes_max, self._pickled)
         if len(data) > bytes_max:
@@ -111,35 +111,55 @@ def _extended_reader() -> Callable[[bytes, Callable[[bytes], object]], object]:
 _NOT_PLAIN: Final = -1
 
 
-def _parts_left(value: object, parts_left: int, depth: int, bytes_max: int) -> int:
+def _parts_left(value: Any, parts_left: int, depth: int, bytes_max: int) -> int:  # noqa: ANN401 - whatever it is
     """Return what a plain `value`, `depth` containers deep, leaves of `parts_left`; else `_NOT_PLAIN`.
 
     A part takes a byte or more. So no more of them are looked at than may fit, also where a few lists inside
     each other stand for astronomically many; and a huge string raises ValueTooLargeError before it is bytes.
     """
-    parts: Collection[object]
-    if type(value) is dict:
-        if not _SCALARS.issuperset(map(type, value)):
-            return _NOT_PLAIN
+    parts: Collection[Any]
+    kind = type(value)
+    if kind is dict:
         parts = value.values()
-    elif type(value) is list:
+    elif kind is list:
         parts = value
     else:
-        if (type(value) is str or type(value) is bytes) and len(value) > bytes_max:
+        if (kind is str or kind is bytes) and len(value) > bytes_max:
             raise too_large(len(value), bytes_max)
-        return parts_left if type(value) in _SCALARS else _NOT_PLAIN
+        return parts_left if kind in _SCALARS else _NOT_PLAIN
     parts_left -= len(parts)
     if parts_left < 0 or depth == VALUE_DEPTH_MAX:
         return _NOT_PLAIN  # who writes it as an extended value will refuse it
     for part in parts:
-        if type(part) is str:  # the most common ones without a call
+        kind = type(part)
+        if kind is str:  # the most common ones without a call
             if len(part) > bytes_max:
                 raise too_large(len(part), bytes_max)
-        elif type(part) not in _FIXED:
+        elif kind not in _FIXED:
             parts_left = _parts_left(part, parts_left, depth + 1, bytes_max)
             if parts_left < 0:
                 return _NOT_PLAIN
     return parts_left
+
+
+def _packed_with_other_keys(value: object) -> bytes | None:
+    """Return a `value` of plain parts as bytes, None if a key is not plain or MessagePack cannot hold a part.
+
+    Of keys, the encoder takes exact strings only, unless it is told to take too many types.
+    """
+    if not _plain_keys(value):
+        return None
+    try:
+        return _pack(value, None, _OPTIONS)
+    except TypeError:
+        return None
+
+
+def _plain_keys(value: object) -> bool:
+    """Return whether every key inside `value` is a plain scalar."""
+    if type(value) is dict:
+        return _SCALARS.issuperset(map(type, value)) and all(map(_plain_keys, value.values()))
+    return type(value) is not list or all(map(_plain_keys, value))
 
 
 # -- pickle --------------------------------------------------------------------------------------------

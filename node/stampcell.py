@@ -51,6 +51,11 @@ class StampCell:
         stamp: int = WORD.unpack_from(self._map)[0]
         return stamp
 
+    def look(self) -> tuple[int, int]:
+        """`read` and `floor` at once."""
+        stamp, seen_ms = WORDS.unpack_from(self._map)
+        return stamp, max(stamp, seen_ms << COUNTER_BITS)
+
     def floor(self) -> int:
         """The stamp of the latest instant that any process has stamped with or judged expiry by."""
         stamp, seen_ms = WORDS.unpack_from(self._map)

@@ -17,8 +17,8 @@ from typing import TypeVar
 import lmdb
 
 from ..exception import ClosedError, Error, StoreDamagedError, UnavailableError
-from . import datafile, fork, layout
 from . import folder as folders
+from . import fork, layout
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
 from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
 from .durability import Durability
@@ -26,17 +26,22 @@ from .edit import Edit
 from .environment import Environment, MapFullError
 from .gate import UNLOCK, WriterGate
 from .memorymap import memory_map
-from .meta import new_meta, tie_break
+from .meta import tie_break
+from .opening import Opening
 from .operation import Operation
 from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
 from .table import Table
-from .transaction import STAMP_RESERVE, WriteTransaction, states
+from .transaction import DictState, WriteTransaction
 from .writer import Outcome, Writer
 
 R = TypeVar("R")
 Job = Callable[[WriteTransaction], R]
 """Reads, decides, then writes; raises before it has written anything. May be called more than once."""
+
+
+NONE_KNOWN: tuple[int, dict[bytes, DictState]] = (-1, {})
+"""The number of the last transaction of this process, and the states that it left."""
 
 
 class Store:
@@ -70,6 +75,7 @@ class Store:
         self._background = background
         self._closed = False
         self._commits = 0
+        self._last = NONE_KNOWN
         self._node = 0
         self._fresh_locks()
         fork.watch(self)
@@ -189,18 +195,25 @@ class Store:
         raw: lmdb.Transaction[bytes] | None = None
         try:
             raw = self.environment.begin_write()
-            owner = raw.get(layout.OWNER)
-            if owner is not None:
-                raise self._owned(owner)
+            number, before = raw.id(), self._last
+            self._last = NONE_KNOWN  # until it is certain what became of this one
+            known = before[1]
+            if number != before[0] + 1:  # others have written since
+                known = {}
+                owner = raw.get(layout.OWNER)
+                if owner is not None:
+                    raise self._owned(owner)
             assert self._cell is not None
-            transaction = WriteTransaction(raw, self._cell, self._clock, self.host, self._node)
+            transaction = WriteTransaction(raw, self._cell, self._clock, self.host, self._node, known)
             result = job(transaction)
             if transaction.writes:
                 transaction.flush()
             self.environment.commit(raw)  # of nothing, it costs nothing
             raw = None
             if transaction.writes:
-                self._committed(transaction)
+                self._committed(transaction, number)
+            else:
+                self._last = before
             return result
         except MapFullError:
             raise
@@ -210,7 +223,9 @@ class Store:
             if raw is not None:
                 self.environment.abandon(raw)
 
-    def _committed(self, transaction: WriteTransaction) -> None:
+    def _committed(self, transaction: WriteTransaction, number: int) -> None:
+        if transaction.plain:
+            self._last = number, transaction.states
         self._commits += 1
         if self._commits % STALE_READERS_COMMITS == 0:
             self.environment.clear_stale_readers()
@@ -278,9 +293,10 @@ class Store:
         self._tenancy.share()
         self._gate = self._gate or WriterGate(self.folder)
         self.environment.damaged = (self.folder / folders.DAMAGED).exists()
-        self._open_environment(self._gate)
-        self._read_meta()
-        self._cell = self._cell or self._stamp_cell(self._gate)
+        opening = Opening(self.folder, self.environment, self._gate, self.host)
+        opening.environment()
+        self._node = tie_break(opening.meta(self.random), self.folder)
+        self._cell = self._cell or opening.stamp_cell()
         if self.environment.damaged:
             self._note_damage()
         self.environment.clear_stale_readers()
@@ -289,67 +305,6 @@ class Store:
         """Tell the processes that have the store open; those that open it later find the marker."""
         if self._cell is not None:
             self._cell.damaged = True
-
-    def _open_environment(self, gate: WriterGate) -> None:
-        """Open the environment; where it has to be made, one process at a time.
-
-        What a process left behind that met a full disk before its first commit is thrown away.
-        """
-        if not datafile.half_made(self.environment.path):
-            self.environment.open()
-            return
-        try:
-            gate.enter(GATE_TIMEOUT_S)
-            if datafile.half_made(self.environment.path):
-                if (self.folder / folders.STAMP).exists():  # it was a store once
-                    raise self.environment.damage("the data file was cut off")
-                (self.environment.path / datafile.DATA).unlink(missing_ok=True)
-            self.environment.open()
-        finally:
-            flock(gate.turn, UNLOCK)
-
-    def _stamp_cell(self, gate: WriterGate) -> StampCell:
-        """The cell of the last stamp; after a boot one process begins it anew, above all records."""
-        cell = StampCell(self.folder / folders.STAMP)
-        boot_id = self.host.boot_id()
-        if cell.of_boot(boot_id):
-            return cell
-        with self.environment.writer:
-            try:
-                gate.enter(GATE_TIMEOUT_S)
-                if not cell.of_boot(boot_id):
-                    with self.environment.reading() as transaction:
-                        last = max((state.last_stamp for _, state in states(transaction)), default=0)
-                    cell.begin(boot_id, max(cell.read(), last + STAMP_RESERVE if last else 0))
-            finally:
-                flock(gate.turn, UNLOCK)
-        return cell
-
-    def _read_meta(self) -> None:
-        with self.environment.reading() as transaction:
-            meta = transaction.get(layout.META)
-        self._node = tie_break(meta or self._found(), self.folder)
-
-    def _found(self) -> bytes:
-        """Begin a new store, unless another process was faster; what its meta record says."""
-        assert self._gate is not None
-        with self.environment.writer:
-            try:
-                self._gate.enter(GATE_TIMEOUT_S)
-                raw = self.environment.begin_write()
-                try:
-                    meta = raw.get(layout.META)
-                    if meta is None:
-                        meta = new_meta(self.random, self.host)
-                        raw.put(layout.META, meta)
-                        self.environment.commit(raw)
-                    return meta
-                except lmdb.Error as error:
-                    raise self.environment.translated(error) from error
-                finally:
-                    self.environment.abandon(raw)
-            finally:
-                flock(self._gate.turn, UNLOCK)
 
     def close(self) -> None:
         """Finish what was handed to the writer thread, and close. Every later call raises `ClosedError`."""

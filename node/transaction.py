@@ -71,9 +71,24 @@ def states(transaction: lmdb.Transaction[bytes]) -> Iterator[tuple[bytes, DictSt
 
 
 class WriteTransaction:
-    """LMDB's transaction together with the states of the Dicts it touches and the stamps it gives."""
+    """LMDB's transaction together with the states of the Dicts it touches and the stamps it gives.
 
-    __slots__ = ("_cell", "_states", "host", "node", "now_ms", "raw", "stamp", "sweepable", "writes")
+    `known` are states that are as they stand in the store: those of the transaction right before this one.
+    """
+
+    __slots__ = (
+        "_cell",
+        "_known",
+        "host",
+        "node",
+        "now_ms",
+        "plain",
+        "raw",
+        "stamp",
+        "states",
+        "sweepable",
+        "writes",
+    )
 
     def __init__(
         self,
@@ -82,31 +97,39 @@ class WriteTransaction:
         clock: HybridClock,
         host: Clock,
         node: int,
+        known: dict[bytes, DictState],
     ) -> None:
         self.raw = raw
         self.node = node
         #: The clocks of this host, for what must not depend on the wall clock.
         self.host = host
+        stamp, floor = cell.look()
         #: The last stamp that was given, by this transaction or before it.
-        self.stamp = cell.read()
+        self.stamp = stamp
         #: The hybrid clock, one instant for the whole transaction.
-        self.now_ms = clock.now_ms(cell.floor())
+        self.now_ms = clock.now_ms(floor)
         #: How many writes there were: a transaction without any is not committed.
         self.writes = 0
         #: Whether it leaves something to the sweeper, now or later.
         self.sweepable = False
         self._cell = cell
-        self._states: dict[bytes, DictState] = {}
+        #: The states of the Dicts that it touches.
+        self.states: dict[bytes, DictState] = {}
+        #: Whether the store's own records, `states` aside, are what they were before it.
+        self.plain = True
+        self._known = known
 
     def get(self, key: bytes) -> bytes | None:
         return self.raw.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         self.writes += 1
+        self.plain = self.plain and not key.startswith(layout.SYSTEM)
         self.raw.put(key, value)
 
     def delete(self, key: bytes) -> bool:
         self.writes += 1
+        self.plain = self.plain and not key.startswith(layout.SYSTEM)
         return bool(self.raw.delete(key))
 
     def state(self, dict_id: bytes) -> DictState:
@@ -115,23 +138,27 @@ class WriteTransaction:
         Raises:
             DictGoneError: it does not exist.
         """
-        state = self._states.get(dict_id)
+        state = self.states.get(dict_id)
+        if state is not None:
+            return state
+        state = self._known.get(dict_id)
         if state is None:
             raw = self.raw.get(layout.STATE + dict_id)
             if raw is None:
                 raise DictGoneError
-            state = self._states[dict_id] = DictState.decode(raw)
+            state = DictState.decode(raw)
+        self.states[dict_id] = state
         return state
 
     def add_state(self, dict_id: bytes, state: DictState) -> None:
         """Begin a Dict."""
         self.writes += 1
         state.dirty = True
-        self._states[dict_id] = state
+        self.states[dict_id] = state
 
     def drop_state(self, dict_id: bytes) -> None:
         """End a Dict."""
-        self._states.pop(dict_id, None)
+        self.states.pop(dict_id, None)
         self.delete(layout.STATE + dict_id)
 
     def next_stamp(self) -> int:
@@ -143,7 +170,8 @@ class WriteTransaction:
 
     def flush(self) -> None:
         """Write the changed states, last thing before the commit."""
-        for dict_id, state in self._states.items():
+        for dict_id, state in self.states.items():
             if state.dirty or self.stamp > state.last_stamp + STAMP_RESERVE:
                 state.last_stamp = self.stamp
+                state.dirty = False
                 self.raw.put(layout.STATE + dict_id, state.encode())
