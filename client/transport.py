@@ -16,13 +16,14 @@ from ..node.config import GATE_TIMEOUT_S, LOOP_TURN_S_MAX
 from ..node.operation import Operation
 from ..node.store import Job, Store
 from ..node.table import Table
-from ..node.writer import Outcome
+from ..node.writer import Bell, Done, Outcome
+from .mailbox import Mailboxes
 
 if TYPE_CHECKING:
     import asyncio
 
 R = TypeVar("R")
-Start = Callable[[Callable[[Outcome[R]], None]], Callable[[], bool]]
+Start = Callable[[Done[R]], Callable[[], bool]]
 """Hands something to the writer thread: takes what to call with the outcome, gives what takes it back."""
 
 
@@ -88,6 +89,7 @@ class LoopTransport:
 
     def __init__(self) -> None:
         self._turn_ends_s = 0.0
+        self._mailboxes = Mailboxes()
 
     async def run(self, store: Store, job: Job[R], timeout_s: float = GATE_TIMEOUT_S) -> R:
         return await self.outcome(lambda done: store.submit_job(job, done, timeout_s))
@@ -154,11 +156,11 @@ class AsyncioTransport(LoopTransport):
             if not future.done():
                 future.set_result(outcome)
 
-        def done(outcome: Outcome[R]) -> None:
-            try:
-                loop.call_soon_threadsafe(settle, outcome)
-            except RuntimeError:
-                pass  # the loop was closed: nobody waits any more
+        mailbox = self._mailboxes.of(loop)
+
+        def done(outcome: Outcome[R]) -> Bell:
+            mailbox.post(settle, outcome, loop.call_soon_threadsafe)
+            return mailbox
 
         take_back = start(done)
         try:
@@ -195,18 +197,18 @@ class TrioTransport(LoopTransport):
         waiting = True
         outcomes: list[Outcome[R]] = []
 
-        def wake() -> None:
+        def settle(outcome: Outcome[R]) -> None:
             nonlocal waiting
             if waiting:
                 waiting = False
+                outcomes.append(outcome)
                 trio.lowlevel.reschedule(task)
 
-        def done(outcome: Outcome[R]) -> None:
-            outcomes.append(outcome)
-            try:
-                token.run_sync_soon(wake)
-            except trio.RunFinishedError:
-                pass  # nobody waits any more
+        mailbox = self._mailboxes.of(token)
+
+        def done(outcome: Outcome[R]) -> Bell:
+            mailbox.post(settle, outcome, token.run_sync_soon)
+            return mailbox
 
         take_back = start(done)
 

@@ -136,7 +136,9 @@ class ReservedMap:
                 size_bytes = meta.size_bytes
             if meta is not None:
                 reserve(file, size_bytes)
-            environment = _open(self._folder, sync=self._sync, map_bytes=size_bytes, through_map=True)
+            environment = _open(
+                self._folder, sync=self._sync, map_bytes=size_bytes, through_map=not self._sync
+            )
             try:
                 reserve(file, size_bytes)  # a new file, too, before LMDB writes through the map
             except OSError:

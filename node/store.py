@@ -33,7 +33,7 @@ from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
 from .table import Table
 from .transaction import DictState, WriteTransaction
-from .writer import Outcome, Writer
+from .writer import Done, Outcome, Writer
 
 R = TypeVar("R")
 Job = Callable[[WriteTransaction], R]
@@ -119,9 +119,7 @@ class Store:
         """
         return self.run(self.job(table, operation), timeout_s)
 
-    def submit_job(
-        self, job: Job[R], done: Callable[[Outcome[R]], None], timeout_s: float = GATE_TIMEOUT_S
-    ) -> Callable[[], bool]:
+    def submit_job(self, job: Job[R], done: Done[R], timeout_s: float = GATE_TIMEOUT_S) -> Callable[[], bool]:
         """Hand a job to the writer thread, which calls `done` with its outcome.
 
         The answer takes it back: it is True if the job had not begun, and then never will.

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from ..exception import ClosedError, UnavailableError
 from .config import GATE_TIMEOUT_S, GROUP_REQUESTS_MAX, WRITER_IDLE_S, WRITER_QUEUE_REQUESTS_MAX
@@ -40,12 +40,24 @@ class Outcome(Generic[R]):
         return cast("R", self._value)
 
 
+class Bell(Protocol):
+    """What wakes those who were told something."""
+
+    def ring(self) -> None:
+        """Wake them."""
+        ...
+
+
+Done = Callable[[Outcome[R]], "Bell | None"]
+"""Takes an outcome, in the writer thread."""
+
+
 class Request(Generic[R]):
     """A job in the queue. It begins once, or is taken back once, never both."""
 
     __slots__ = ("_done", "_taken", "deadline_s", "job")
 
-    def __init__(self, job: Job[R], done: Callable[[Outcome[R]], None], deadline_s: float) -> None:
+    def __init__(self, job: Job[R], done: Done[R], deadline_s: float) -> None:
         self.job = job
         self.deadline_s = deadline_s
         self._done = done
@@ -55,9 +67,9 @@ class Request(Generic[R]):
         """Begin it, or take it back: whether the caller is the first to do either."""
         return self._taken.acquire(blocking=False)
 
-    def finish(self, outcome: Outcome[R]) -> None:
-        """Tell whom it belongs to."""
-        self._done(outcome)
+    def finish(self, outcome: Outcome[R]) -> Bell | None:
+        """Tell whom it belongs to; what to ring once all others of its batch are told."""
+        return self._done(outcome)
 
 
 class Writer:
@@ -73,9 +85,7 @@ class Writer:
         #: those that wait.
         self.idle = True
 
-    def submit(
-        self, job: Job[R], done: Callable[[Outcome[R]], None], timeout_s: float = GATE_TIMEOUT_S
-    ) -> Callable[[], bool]:
+    def submit(self, job: Job[R], done: Done[R], timeout_s: float = GATE_TIMEOUT_S) -> Callable[[], bool]:
         """Queue a job; `done` is called with its outcome, in the writer thread.
 
         The answer takes the job back: it is True if the job had not begun, and then never will.
@@ -130,8 +140,8 @@ class Writer:
     def _serve(self) -> None:
         atexit.register(self.close)
         try:
-            while batch := self._next_batch():
-                self._carry_out_batch(batch)
+            while self._carry_out_batch(self._next_batch()):  # held by no name: it holds whole event loops
+                pass
         finally:
             atexit.unregister(self.close)
 
@@ -148,14 +158,18 @@ class Writer:
             count = min(len(self._queue), GROUP_REQUESTS_MAX)
             return [self._queue.popleft() for _ in range(count)]
 
-    def _carry_out_batch(self, batch: list[Request[object]]) -> None:
+    def _carry_out_batch(self, batch: list[Request[object]]) -> bool:
+        """Whether there was anything in the batch."""
         begun = [request for request in batch if request.take()]
         if not begun:
-            return
+            return bool(batch)
         timeout_s = max(0.0, max(request.deadline_s for request in begun) - time.monotonic())
         try:
             outcomes = self._carry_out([request.job for request in begun], timeout_s)
         except BaseException as error:  # noqa: BLE001 - belongs to those who wait, to each one of its own
             outcomes = [Outcome(None, copy.copy(error)) for _ in begun]
-        for request, outcome in zip(begun, outcomes, strict=True):
-            request.finish(outcome)
+        bells = {request.finish(outcome) for request, outcome in zip(begun, outcomes, strict=True)}
+        for bell in bells:
+            if bell is not None:
+                bell.ring()
+        return True
