@@ -52,7 +52,7 @@ class Contents:
             for key, value in transaction.cursor():
                 self._file(bytes(key), bytes(value))
                 count += 1
-            assert transaction.stat(store.environment.open().open_db())["entries"] == count
+            assert transaction.stat(store.environment.open().open_db(txn=transaction))["entries"] == count
         assert store._cell is not None
         self.stamp = store._cell.read()
         self.states = {key: DictState.decode(raw) for key, raw in self.kinds[layout.STATE].items()}
