@@ -17,10 +17,7 @@ Wake = Callable[[Callable[[], None]], object]
 
 
 class Mailbox:
-    """What waits to be delivered in one event loop.
-
-    It knows the loop only by its letters: by itself it would keep the loop alive.
-    """
+    """What waits to be delivered in one event loop. It lives as long as requests of the loop do."""
 
     __slots__ = ("__weakref__", "_awake", "_letters")
 
@@ -39,8 +36,11 @@ class Mailbox:
         self._awake = True
         try:
             self._letters[0][2](self._deliver)
-        except (RuntimeError, IndexError):  # the loop is over: nobody waits; or it was faster than this look
+        except IndexError:  # the loop was faster than this look
             self._awake = False
+        except RuntimeError:  # the loop is over: nobody waits
+            self._awake = False
+            self._letters.clear()
 
     def _deliver(self) -> None:
         self._awake = False  # first: what comes after the last look wakes the loop again
@@ -51,14 +51,18 @@ class Mailbox:
 
 
 class Mailboxes:
-    """The mailbox of each event loop, as long as the loop lives."""
+    """The mailbox of each event loop that waits for something.
+
+    Letters hold on to their loop, so a mailbox that were held on to here would keep a closed loop for ever.
+    While a mailbox lives its loop does, and no other has the same `id`.
+    """
 
     def __init__(self) -> None:
-        self._of: weakref.WeakKeyDictionary[Any, Mailbox] = weakref.WeakKeyDictionary()
+        self._of: weakref.WeakValueDictionary[int, Mailbox] = weakref.WeakValueDictionary()
 
     def of(self, loop: object) -> Mailbox:
         """The loop's mailbox."""
-        mailbox = self._of.get(loop)
+        mailbox = self._of.get(id(loop))
         if mailbox is None:
-            mailbox = self._of[loop] = Mailbox()
+            mailbox = self._of[id(loop)] = Mailbox()
         return mailbox

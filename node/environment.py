@@ -172,22 +172,23 @@ class Environment:
         Raises:
             StoreFullError: the disk is full, or the system gives no more address space.
         """
+        self._remap(self._mapped().grow)
+
+    def adopt_growth(self) -> None:
+        """Take over the map's size after another process has grown it. Raises as `grow` does."""
+        self._remap(self._mapped().adopt)
+
+    def _remap(self, change: Callable[[lmdb.Environment], None]) -> None:
         environment = self.open()
         with self._pausing():
             size_bytes = environment.info()["map_size"]
             try:
-                self._mapped().grow(environment)
+                change(environment)
             except OSError as error:
                 raise complaint.of_system(error, self.path.parent) from error
             except (lmdb.Error, MemoryError, OverflowError) as error:
                 self._drop()  # LMDB has given the old map up before it asked for the new one
                 raise complaint.no_address_space(size_bytes, self.path.parent) from error
-
-    def adopt_growth(self) -> None:
-        """Take over the map's size after another process has grown it."""
-        environment = self.open()
-        with self._pausing():
-            self._mapped().adopt(environment)
 
     def clear_stale_readers(self) -> int:
         """Free the slots of readers that died, whose snapshots keep pages from being reused; their number."""

@@ -10,7 +10,7 @@ All processes of a store have it in the same way, since its file system decides.
 
 Rule of this file: no map reaches over a block that the disk does not have, since touching it would end the
 process (SIGBUS). LMDB cuts a reserved file to the length of whichever map is made; so every map is made, and
-the length changed, by one process at a time, which holds `sizing`.
+the length changed, by one process at a time, under a lock (`_sizing`).
 """
 
 from __future__ import annotations
@@ -134,13 +134,11 @@ class ReservedMap:
                 if meta.size_bytes - size_bytes > RESERVE_BYTES_MAX:
                     return SparseMap(self._folder, sync=self._sync, map_bytes=MAP_BYTES).open()
                 size_bytes = meta.size_bytes
-            if meta is not None:
-                reserve(file, size_bytes)
             environment = _open(
                 self._folder, sync=self._sync, map_bytes=size_bytes, through_map=not self._sync
             )
             try:
-                reserve(file, size_bytes)  # a new file, too, before LMDB writes through the map
+                reserve(file, size_bytes)  # before LMDB writes through the map
             except OSError:
                 environment.close()
                 raise

@@ -236,3 +236,35 @@ def test_part_of_a_delete_many_failed(
     monkeypatch.undo()
     assert len(caught.value.done) == 2 * BATCH_ENTRIES_MAX
     assert set(caught.value.failed) == set(d)
+
+
+# -- what update overwrites, in the counters -------------------------------------------------------
+
+
+def counted(d: Dict[Any, Any]) -> tuple[int, int]:
+    """Entries and bytes of a Dict that is made anew with the same contents, and nothing else."""
+    contents = dict(d.items())
+    d.clear()
+    for key, value in contents.items():
+        d[key] = value
+    info = d.info()
+    return info.entries, info.bytes
+
+
+def test_update_over_entries_of_atomic_operations_and_long_keys(d: Dict[Any, Any]) -> None:
+    keys = ["k", "l" * 1_000]
+    for key in keys:
+        d.put(key, "old", skip_if_exists=True)
+    d["plain"] = "old"
+    d.update(dict.fromkeys([*keys, "plain"], "newer"))
+    info = d.info()
+    assert (info.entries, info.bytes) == counted(d)
+
+
+def test_update_over_what_a_clear_has_left(d: Dict[Any, Any]) -> None:
+    d.update(dict.fromkeys(range(100), "old"))
+    d.clear()
+    d.update(dict.fromkeys(range(50), "new"))
+    info = d.info()
+    assert (info.entries, info.bytes) == counted(d)
+    assert info.entries == 50

@@ -57,6 +57,19 @@ def test_a_loop_that_is_over_is_no_harm() -> None:
     mailbox.ring()
 
 
+def test_a_loop_that_is_over_gets_no_letters_later() -> None:
+    def closed(_call: Call) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    mailbox, woken, delivered = Mailbox(), list[Call](), list[int]()
+    mailbox.post(delivered.append, 1, closed)
+    mailbox.ring()
+    mailbox.post(delivered.append, 2, woken.append)
+    mailbox.ring()
+    woken.pop()()
+    assert delivered == [2]
+
+
 def test_nothing_is_lost_between_threads() -> None:
     """A letter that is posted while the last one is delivered wakes the loop again."""
     mailbox, delivered = Mailbox(), list[int]()
@@ -91,10 +104,26 @@ def test_a_loop_is_not_kept_alive(d: Dict[Any, Any]) -> None:
     assert loop() is None
 
 
+def test_a_loop_that_closed_before_a_delivery_is_not_kept_alive() -> None:
+    class Loop:
+        def call_soon(self, _call: Call) -> None:
+            """It will never run."""
+
+    boxes, loop = Mailboxes(), Loop()
+    mailbox = boxes.of(loop)
+    mailbox.post(print, None, loop.call_soon)
+    mailbox.ring()
+    gone = weakref.ref(loop)
+    del mailbox, loop
+    gc.collect()
+    assert gone() is None
+
+
 def test_each_loop_has_its_own() -> None:
     class Loop:
         pass
 
     one, other, boxes = Loop(), Loop(), Mailboxes()
-    assert boxes.of(one) is boxes.of(one)
-    assert boxes.of(one) is not boxes.of(other)
+    mailbox = boxes.of(one)
+    assert boxes.of(one) is mailbox
+    assert boxes.of(other) is not mailbox
