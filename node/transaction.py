@@ -159,6 +159,7 @@ class WriteTransaction:
     def drop_state(self, dict_id: bytes) -> None:
         """End a Dict."""
         self.states.pop(dict_id, None)
+        self._known.pop(dict_id, None)
         self.delete(layout.STATE + dict_id)
 
     def next_stamp(self) -> int:

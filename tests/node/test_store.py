@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from ringdict import ClosedError, Cluster, Dict, FormatError, UnavailableError
-from ringdict.node import layout, writer
+from ringdict.node import catalogue, layout, writer
 from ringdict.node.gate import WriterGate
 from ringdict.node.meta import FORMAT, META
+from ringdict.node.operation import NEVER, Put
 from ringdict.node.store import Store
-from ringdict.node.transaction import WriteTransaction
+from ringdict.node.transaction import DictGoneError, WriteTransaction
 from ringdict.node.writer import Outcome
 
 # -- format and owner ----------------------------------------------------------------------------
@@ -88,6 +89,23 @@ def in_the_writer_thread(store: Store, *jobs: Callable[[WriteTransaction], Any])
     for _ in range(len(jobs) + 1):
         assert finished.acquire(timeout=10)
     return outcomes[1:]
+
+
+def test_what_is_known_of_a_dict_ends_with_it(d: Dict[Any, Any], store: Store) -> None:
+    """A job behind its deletion, in one transaction: the state that the transaction before had left was taken
+    for the Dict's, which so came back without a name. Found by `test_everything_at_once[3-60]`.
+    """
+    d["k"] = 1  # whose transaction leaves the state
+    bound = d._bound
+    assert bound is not None
+    table, id_ = bound.table, bound.table.dict_id
+    put = store.job(table, Put(b"\x04k", b"\x01", NEVER))
+    deleted, after = in_the_writer_thread(store, lambda transaction: catalogue.delete(transaction, id_), put)
+    deleted.get()
+    with pytest.raises(DictGoneError):
+        after.get()
+    with store.reading() as transaction:
+        assert transaction.get(layout.STATE + id_) is None
 
 
 def put(key: bytes) -> Callable[[WriteTransaction], str]:
