@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from ..exception import ClosedError, InvalidError, UnavailableError
-from ..node.config import GATE_TIMEOUT_S, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
+from ..node.config import GATE_TIMEOUT_S, MAP_BYTES, STORE_BYTES_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
 from ..node.durability import Durability
 from ..node.store import Store
 from .name import check_environment
@@ -22,8 +22,11 @@ class Address(NamedTuple):
     """A URL taken apart: which folder, and how to use it. None: as the environment variables say."""
 
     folder: Path
-    durability: Durability = Durability.FSYNC
+    #: None: what the store's present users have, else the default.
+    durability: Durability | None = None
     value_bytes_max: int = VALUE_BYTES_DEFAULT
+    #: None: as large as the disk allows.
+    store_bytes_max: int | None = None
 
 
 class Tenant:
@@ -56,9 +59,10 @@ class Stores:
                     address.folder,
                     durability=address.durability,
                     value_bytes_max=address.value_bytes_max,
+                    store_bytes_max=address.store_bytes_max,
                 )
                 tenant = self.tenants[address.folder] = Tenant(address, store)
-            elif tenant.address != address:
+            elif address not in (tenant.address, tenant.address._replace(durability=None)):
                 raise InvalidError(
                     f"this process has the store in {address.folder} open with {_settings(tenant.address)}; "
                     f"it cannot be opened with {_settings(address)} as well"
@@ -88,8 +92,9 @@ class Cluster:
 
     Args:
         urls: ``file:///folder``, an embedded store; or a list of one. Its query may set ``durability``
-            (``fsync``, ``none``) and ``value_bytes_max``. None: what ``RINGDICT_URL`` says, else the
-            embedded store in ``RINGDICT_HOME``, else the one in the user's state folder.
+            (``interval``, ``fsync``, ``none``), ``value_bytes_max`` and ``store_bytes_max``. None: what
+            ``RINGDICT_URL`` says, else the embedded store in ``RINGDICT_HOME``, else the one in the user's
+            state folder.
         secret, tls: for clusters of nodes, which this version cannot reach yet.
         timeout_s: how long a write waits for others before ``UnavailableError``.
         environment: of names; None: what ``RINGDICT_ENVIRONMENT`` says, else "main".
@@ -211,9 +216,10 @@ def parse(url: str) -> Address:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     durability = options.pop("durability", None)
     value_bytes_max = options.pop("value_bytes_max", None)
+    store_bytes_max = options.pop("store_bytes_max", None)
     if options or parts.fragment:
-        raise InvalidError(f"{url!r}: known options are durability and value_bytes_max")
-    return address(unquote(parts.path), durability, value_bytes_max)
+        raise InvalidError(f"{url!r}: known options are durability, value_bytes_max and store_bytes_max")
+    return address(unquote(parts.path), durability, value_bytes_max, store_bytes_max)
 
 
 def from_variables() -> Address:
@@ -226,25 +232,44 @@ def from_variables() -> Address:
         from platformdirs import user_state_path  # 5 ms that a configured program does not pay
 
         home = str(user_state_path("ringdict"))
-    return address(home, None, None)
+    return address(home)
 
 
-def address(folder: str, durability: str | None, value_bytes_max: str | None) -> Address:
+def address(
+    folder: str,
+    durability: str | None = None,
+    value_bytes_max: str | None = None,
+    store_bytes_max: str | None = None,
+) -> Address:
     """An address, with what is None taken from the environment variables or the defaults."""
-    durability = durability or os.environ.get("RINGDICT_DURABILITY") or Durability.FSYNC
-    value_bytes_max = (
-        value_bytes_max or os.environ.get("RINGDICT_VALUE_BYTES_MAX") or str(VALUE_BYTES_DEFAULT)
+    durability = durability or os.environ.get("RINGDICT_DURABILITY") or None
+    value_bytes_max = value_bytes_max or os.environ.get("RINGDICT_VALUE_BYTES_MAX") or None
+    store_bytes_max = store_bytes_max or os.environ.get("RINGDICT_STORE_BYTES_MAX") or None
+    return Address(
+        Path(os.path.realpath(folder)),
+        None if durability is None else Durability.parse(durability),
+        VALUE_BYTES_DEFAULT
+        if value_bytes_max is None
+        else _limit("value_bytes_max", value_bytes_max, 1, VALUE_BYTES_MAX),
+        None
+        if store_bytes_max is None
+        else _limit("store_bytes_max", store_bytes_max, STORE_BYTES_MIN, MAP_BYTES),
     )
-    if not value_bytes_max.isascii() or not value_bytes_max.isdigit():
-        raise InvalidError(f"value_bytes_max must be a number of bytes, not {value_bytes_max!r}")
-    limit_bytes = int(value_bytes_max)
-    if not 0 < limit_bytes <= VALUE_BYTES_MAX:
-        raise InvalidError(f"value_bytes_max must be from 1 to {VALUE_BYTES_MAX}, not {limit_bytes}")
-    return Address(Path(os.path.realpath(folder)), Durability.parse(durability), limit_bytes)
+
+
+def _limit(name: str, text: str, least: int, most: int) -> int:
+    """A number of bytes that a user wrote."""
+    if not text.isascii() or not text.isdigit():
+        raise InvalidError(f"{name} must be a number of bytes, not {text!r}")
+    if not least <= int(text) <= most:
+        raise InvalidError(f"{name} must be from {least} to {most}, not {int(text)}")
+    return int(text)
 
 
 def _settings(address: Address) -> str:
-    return f"durability={address.durability.value}, value_bytes_max={address.value_bytes_max}"
+    durability = address.durability.value if address.durability else "the default"
+    limits = f"value_bytes_max={address.value_bytes_max}, store_bytes_max={address.store_bytes_max}"
+    return f"durability={durability}, {limits}"
 
 
 # -- the cluster that nobody named ---------------------------------------------------------------

@@ -12,9 +12,12 @@ from typing import NamedTuple
 import lmdb
 
 from ..exception import StoreFullError, UnavailableError
+from .clock import SystemClock
 from .config import COMPACTION_POLL_S
 from .datafile import DATA, FILE_MODE, LMDB_MAJOR
+from .disk import SystemDisk
 from .folder import ENTRIES, Tenancy, prepare
+from .restart import settle
 
 COPY = "compact.tmp"
 """What a compaction writes into; what is left of one that died is removed by the next."""
@@ -46,6 +49,7 @@ def compact(folder: Path, *, progress: Progress | None = None) -> Compaction:
     tenancy = Tenancy(folder)
     try:
         tenancy.seize()
+        settle(folder, SystemClock().boot_id(), SystemDisk(), heal=True)
         return _rewrite(data, folder / COPY, progress)
     finally:
         tenancy.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import lmdb
 
 from ..exception import Error, StoreFullError, UnavailableError
-from .config import READERS_MAX
+from .config import FULL_BYTES, READERS_MAX
 from .folder import ELSEWHERE
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -39,6 +39,29 @@ def of_system(error: OSError, folder: Path) -> Error:
     if error.errno in NO_ROOM:
         return disk_full(folder)
     return UnavailableError(f"cannot open the store in {folder}: {error}. {ELSEWHERE}")
+
+
+def forked_inside(folder: Path) -> UnavailableError:
+    """This process is a copy of one in the midst of a transaction."""
+    return UnavailableError(
+        f"this process was forked while a transaction on the store in {folder} was open and did not end: "
+        "it cannot use the store. Fork earlier, or start a new program (exec)"
+    )
+
+
+def no_map(folder: Path) -> UnavailableError:
+    """Nothing of the data file can be mapped."""
+    return UnavailableError(f"the system gives no address space for the store in {folder}; see `ulimit -v`")
+
+
+def commit_refused(error: lmdb.Error, folder: Path) -> Error:
+    """The disk did not take a commit. LMDB reports one that filled up on the way as a mere I/O error."""
+    room = os.statvfs(folder)
+    if room.f_bavail * room.f_frsize < FULL_BYTES:
+        return disk_full(folder)
+    return UnavailableError(
+        f"the disk refused a commit to the store in {folder} ({error}). Nothing was written"
+    )
 
 
 def disk_full(folder: Path) -> StoreFullError:

@@ -60,6 +60,10 @@ RESERVE_BYTES_MIN = MIB
 RESERVE_BYTES_MAX = 16 * MIB
 """It grows by no more: what is reserved and not used is lost to others."""
 
+LOST_STAMPS_MS = 10_000
+"""Once a store went back to a sync point, the first stamp is that much higher still: above those of the
+writes that were lost, which may have been of more than a second on a slow disk."""
+
 STAMP_RESERVE_MS = 1_000
 """How far the stamps of a Dict may run ahead of what its record says. After a boot of the host the first
 stamp is that much above all records: no stamp is given twice, and time jumps by no more."""
@@ -78,10 +82,20 @@ GATE_TIMEOUT_S = 5.0
 """How long a write waits for other writers before `UnavailableError`. The longest transaction of a
 healthy store, an update of 10,000 large entries, holds the gate well under a second."""
 
+ENTER_TIMEOUT_S = 5.0
+"""How long opening a store waits for a process that settles, compacts, or uses it otherwise."""
+
 GATE_POLL_S_MIN = 0.000_1
 GATE_POLL_S_MAX = 0.002
 """`flock` has no timed form, so a waiting writer polls, ever slower up to this: a put's latency beside
 other writers grows by at most one poll, and fifty waiting processes cost a few percent of a core."""
+
+COMMIT_PAGES = 5
+"""A commit writes about so many, whatever is in it: a path in LMDB's tree and one in its list of free pages.
+An estimate, for when to sync."""
+
+WRITE_PAGES = 1
+"""And so many more for each write, the value's own aside."""
 
 FORK_WAIT_S_MAX = 10.0
 """How long a fork waits for the transactions of other threads before it goes ahead with a warning."""
@@ -118,6 +132,40 @@ PAGE_JUMPS_MAX = 512
 
 PAGE_BYTES_MAX = 4 * MIB
 """Of values in one page: what an iteration holds in memory; at least one entry whatever its size."""
+
+STORE_BYTES_MIN = 4 * MIB
+"""The smallest limit of a store: below it, its own records would leave no room."""
+
+STORE_SLACK_BYTES = 16 * MIB
+"""So much further a store at its limit may grow for what only removes, since LMDB removes by writing new
+pages."""
+
+# -- syncing (durability `interval`) --------------------------------------------------------------
+
+SYNC_DELAY_S = 0.8
+"""After a first write that is not on disk, a sync point is taken so much later: with the time that takes,
+about a second is lost at the most in a power cut."""
+
+SYNC_PAGES = 12_000
+"""Pages written since the last sync point that make the next one due at once (48 MB): none of them can be
+used again before it."""
+
+UNSYNCED_PAGES_MAX = 36_000
+"""With so many (144 MB), writers wait a little before each write: bounds how far the file grows beyond what
+the store needs, on a disk slower than its writers."""
+
+SYNC_PACE_S = 0.02
+"""What such a writer waits: fifty writes a second are slower than any disk."""
+
+SYNC_POLL_S = 0.05
+"""Between two looks of the keeper's thread whether a sync point is due."""
+
+SYNC_IDLE_S = 10.0
+"""After so long without a write the keeper's thread ends; the next write starts another."""
+
+SYNC_TAKING_S = 2.0
+"""So long other processes leave it to the one that began a sync point, before they take one themselves: it
+may have been stopped."""
 
 # -- sweeping ------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lmdb
 
+from .config import READERS_MAX
 from .metapage import META_PAGES, PAGE_BYTES, read_metas
 
 LMDB_MAJOR = 0
@@ -29,6 +30,8 @@ DAMAGE = (
 )
 """What LMDB says when its tree is not a tree."""
 
+LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
+"""LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
 DATA = "data.mdb"
 LOCK = "lock.mdb"
 FILE_MODE = 0o666
@@ -50,20 +53,29 @@ def pages_bytes(environment: lmdb.Environment) -> int:
     return (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
 
 
-def reserve_lock_file(folder: Path, size_bytes: int) -> bool:
-    """Give the lock file that size, and the disk blocks for all of it; whether the disk had them.
+def reserve_lock_file(folder: Path) -> bool:
+    """Give the lock file its full size, and the disk blocks for all of it; whether the disk had them.
 
     It must happen while this process has the file closed: closing it drops LMDB's locks on it.
     """
-    if not hasattr(os, "posix_fallocate"):
-        return True
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
-        status = os.fstat(descriptor)
-        if status.st_size < size_bytes or status.st_blocks * BLOCK_BYTES < status.st_size:
-            os.posix_fallocate(descriptor, 0, size_bytes)
-    except OSError as error:
-        return error.errno != errno.ENOSPC  # a file system that cannot reserve must do without
+        return reserve_file(descriptor, LOCK_FILE_BYTES)
     finally:
         os.close(descriptor)
+
+
+def reserve_file(descriptor: int, size_bytes: int) -> bool:
+    """Give a file that size, and the disk blocks for all of it; whether the disk had them."""
+    status = os.fstat(descriptor)
+    if status.st_size >= size_bytes and status.st_blocks * BLOCK_BYTES >= status.st_size:
+        return True
+    try:
+        os.posix_fallocate(descriptor, 0, size_bytes)
+    except AttributeError:  # not on macOS
+        os.ftruncate(descriptor, size_bytes)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return False
+        os.ftruncate(descriptor, max(size_bytes, status.st_size))  # a file system that cannot reserve
     return True

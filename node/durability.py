@@ -16,6 +16,9 @@ class Durability(StrEnum):
     FSYNC = "fsync"
     """On disk before it is acknowledged: a power cut loses nothing."""
 
+    INTERVAL = "interval"
+    """On disk within about a second: a power cut takes the store back to the state it had then."""
+
     NONE = "none"
     """In the operating system's hands: a power cut may lose it, and may damage the whole store."""
 
@@ -27,3 +30,8 @@ class Durability(StrEnum):
         except ValueError:
             known = ", ".join(member.value for member in cls)
             raise InvalidError(f"unknown durability {text!r}; known are: {known}") from None
+
+
+def default(boot_id: bytes) -> Durability:
+    """What a store has where nobody says otherwise: `interval`, if the system tells its boots apart."""
+    return Durability.INTERVAL if any(boot_id) else Durability.FSYNC

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from xxhash import xxh3_64_digest
 
 from . import layout
-from .config import KEY_INLINE_BYTES_MAX
+from .config import KEY_INLINE_BYTES_MAX, WRITE_PAGES
 from .entry import (
     BEHIND,
     CHECKSUM_FROM,
@@ -37,7 +37,7 @@ from .entry import (
     with_key,
 )
 from .table import VALUELESS, VERSION_END, Located, Row, Table
-from .transaction import DictState, WriteTransaction
+from .transaction import PAGE_SHIFT, DictState, WriteTransaction
 
 EXPIRES_END = EXPIRES_AT + 8
 PLACE_INLINE_BYTES_MAX = layout.PREFIX_BYTES + KEY_INLINE_BYTES_MAX
@@ -133,6 +133,7 @@ class Edit:
         """Put `body` at `located`, whatever stands there. The same as `write`, for the commonest case."""
         place, key_hash, key = located
         transaction, state = self.transaction, self.state
+        transaction.adding = True
         flags, stored = (0, body) if len(key) <= KEY_INLINE_BYTES_MAX else (LONG_KEY, with_key(key, body))
         raw = transaction.raw.get(place)
         if raw is None or expires_ms or not self._like(raw, flags):
@@ -146,6 +147,7 @@ class Edit:
             state.dirty = True
         version = transaction.next_stamp()
         behind = BEHIND.pack(flags, version, transaction.node, 0, expires_ms) + stored
+        transaction.pages += WRITE_PAGES + (len(stored) >> PAGE_SHIFT)
         transaction.raw.put(place, sealed(behind, key_hash))
         if expires_ms:
             self._index(place, key_hash, version, expires_ms)
@@ -179,6 +181,7 @@ class Edit:
         """Put many bodies at once, of `size_bytes` with their keys. `rows` are sorted by place, and no place
         comes twice. It is what others wait for while it lasts, hence the care for every microsecond.
         """
+        self.transaction.adding = True
         cursor = self.transaction.raw.cursor()
         self._overwrite_many(cursor.getmulti([row[0] for row in rows]))
         version = self.transaction.next_stamp()
@@ -190,6 +193,7 @@ class Edit:
         for place, key_hash, stored in rows:
             behind = (header if len(place) <= PLACE_INLINE_BYTES_MAX else long_header) + stored
             items.append((place, digest(behind, key_hash)[CHECKSUM_FROM:] + behind))
+        self.transaction.pages += WRITE_PAGES * len(rows) + (size_bytes >> PAGE_SHIFT)
         cursor.putmulti(items)
         self.state.entries += len(rows)
         self.state.bytes += size_bytes

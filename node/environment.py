@@ -11,7 +11,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,20 +26,19 @@ from ..exception import (
     Error,
     OutcomeUnknownError,
     StoreDamagedError,
-    UnavailableError,
 )
 from . import complaint, datafile
-from .config import FORK_WAIT_S_MAX, FULL_BYTES, PAUSE_POLL_S, READERS_MAX
+from .config import FORK_WAIT_S_MAX, PAUSE_POLL_S
 from .folder import DAMAGED
+from .readertable import Hold
 
 if TYPE_CHECKING:
+    from .keeper import Keeper
     from .memorymap import MemoryMap
     from .table import Table
 
 ONE = (None,)
 """What `_active` grows by."""
-LOCK_FILE_BYTES = 64 * READERS_MAX + 4096
-"""LMDB's 64 bytes a reader, and its head; it takes a file of at least that size as it is."""
 
 MapFullError = lmdb.MapFullError
 
@@ -55,7 +53,11 @@ class Environment:
         self.damaged = False
         #: How the data file is mapped; whoever opens the environment has set it.
         self.map: MemoryMap | None = None
+        #: Who must be asked before each write; None: nobody.
+        self.keeper: Keeper | None = None
         self._lmdb: lmdb.Environment | None = None
+        #: What keeps the newest sync point whole, where there is a keeper. It exists while LMDB is open.
+        self.hold: Hold | None = None
         self._inherited: lmdb.Environment | None = None
         self._closed = False
         self._inherited_busy = False
@@ -143,9 +145,8 @@ class Environment:
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
         """A write transaction, to be committed or aborted by the caller. Waits for LMDB's writer lock."""
-        environment = self._lmdb or self.open()
         try:
-            return environment.begin(write=True)
+            return self._begin_protected()
         except lmdb.MapResizedError:
             self.adopt_growth()
         except lmdb.PanicError:
@@ -153,9 +154,15 @@ class Environment:
         except lmdb.Error as error:
             raise self.translated(error) from error
         try:
-            return self.open().begin(write=True)
+            return self._begin_protected()
         except lmdb.Error as error:
             raise self.translated(error) from error
+
+    def _begin_protected(self) -> lmdb.Transaction[bytes]:
+        environment = self._lmdb or self.open()
+        if self.keeper is not None and self.hold is not None:
+            self.keeper.protect(environment, self.hold)
+        return environment.begin(write=True)
 
     def abandon(self, transaction: lmdb.Transaction[bytes]) -> None:
         """Abort a write transaction.
@@ -166,13 +173,18 @@ class Environment:
         with self._pausing():
             transaction.abort()
 
-    def grow(self) -> None:
-        """Make the map larger. No transaction of this thread may be open.
+    def grow(self, size_bytes_max: int | None = None) -> bool:
+        """Make the map larger, up to that size. No transaction of this thread may be open.
+
+        Returns:
+            Whether it is larger now.
 
         Raises:
             StoreFullError: the disk is full, or the system gives no more address space.
         """
-        self._remap(self._mapped().grow)
+        before_bytes = self.open().info()["map_size"]
+        self._remap(lambda environment: self._mapped().grow(environment, size_bytes_max))
+        return bool(self.open().info()["map_size"] > before_bytes)
 
     def adopt_growth(self) -> None:
         """Take over the map's size after another process has grown it. Raises as `grow` does."""
@@ -182,6 +194,7 @@ class Environment:
         environment = self.open()
         with self._pausing():
             size_bytes = environment.info()["map_size"]
+            self._let_go()
             try:
                 change(environment)
             except OSError as error:
@@ -214,8 +227,9 @@ class Environment:
                 raise ClosedError(f"the store in {self.path.parent} was closed")
             if self._lmdb is None:
                 self._close_inherited()
-                if not datafile.reserve_lock_file(self.path, LOCK_FILE_BYTES):
+                if not datafile.reserve_lock_file(self.path):
                     raise complaint.disk_full(self.path.parent)
+                self.hold = Hold(self.path) if self.keeper is not None else None
                 self._lmdb = self._opened()
                 self._begin = self._lmdb.begin
             return self._lmdb
@@ -225,12 +239,21 @@ class Environment:
         if self._inherited is None:
             return
         if self._inherited_busy:  # closing it would wait for a thread that does not exist here
-            raise UnavailableError(
-                f"this process was forked while a transaction on the store in {self.path.parent} was open "
-                "and did not end: it cannot use the store. Fork earlier, or start a new program (exec)"
-            )
+            raise complaint.forked_inside(self.path.parent)
         self._inherited.close()
         self._inherited = None
+        self._end_hold()
+
+    def _let_go(self) -> None:
+        """While no other transaction is open; the next write takes it again."""
+        if self.hold is not None:
+            self.hold.drop()
+
+    def _end_hold(self) -> None:
+        """Once LMDB has closed its files."""
+        if self.hold is not None:
+            self.hold.close()
+            self.hold = None
 
     def _mapped(self) -> MemoryMap:
         assert self.map is not None
@@ -242,9 +265,7 @@ class Environment:
         except OSError as error:
             raise complaint.of_system(error, self.path.parent) from error
         except MemoryError as error:
-            raise UnavailableError(
-                f"the system gives no address space for the store in {self.path.parent}; see `ulimit -v`"
-            ) from error
+            raise complaint.no_map(self.path.parent) from error
         except lmdb.Error as error:
             raise self.translated(error) from error
 
@@ -257,8 +278,10 @@ class Environment:
         """Close LMDB's handle; the next use opens another."""
         self._begin = self._begin_closed
         if self._lmdb is not None:
+            self._let_go()
             self._lmdb.close()
             self._lmdb = None
+            self._end_hold()
 
     def close(self) -> None:
         """Close for good. Waits for open transactions."""
@@ -296,7 +319,9 @@ class Environment:
         """Bring about that no transaction is open while the process is copied."""
         self._fork_holds_writer = self.writer.acquire(timeout=FORK_WAIT_S_MAX)
         self._fork_is_clean = self.pause(FORK_WAIT_S_MAX) and self._fork_holds_writer
-        if not self._fork_is_clean:
+        if self._fork_is_clean:
+            self._let_go()
+        else:
             warnings.warn(
                 f"forked while a transaction of another thread on {self.path.parent} was open for over "
                 f"{FORK_WAIT_S_MAX} s",
@@ -359,12 +384,7 @@ class Environment:
             )
         except lmdb.Error as worse:
             return self.translated(worse)
-        room = os.statvfs(folder)
-        if room.f_bavail * room.f_frsize < FULL_BYTES:
-            return complaint.disk_full(folder)
-        return UnavailableError(
-            f"the disk refused a commit to the store in {folder} ({error}). Nothing was written"
-        )
+        return complaint.commit_refused(error, folder)
 
     def damage(self, what: str) -> StoreDamagedError:
         self.damaged = True

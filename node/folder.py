@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ..exception import UnavailableError
+from .config import ENTER_TIMEOUT_S, GATE_POLL_S_MAX
 from .gate import FILE_MODE, lock_holders
 
 ENTRIES = "entries"
 """The LMDB environment that readers see."""
 USERS = "users.lock"
-"""Held shared by every process that has the store open, exclusively by who rewrites it."""
+"""Held shared by every process that has the store open, exclusively by who settles or rewrites it. Its
+content is the durability that they have."""
+DURABILITY_BYTES_MAX = 16
 STAMP = "stamp"
 """The cell of the last stamp."""
 DAMAGED = "damaged"
@@ -80,13 +85,36 @@ class Tenancy:
         self._path = folder / USERS
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
 
-    def share(self) -> None:
-        """Say that this process uses the store.
+    def enter(self, durability: str | None, default: str, alone: Callable[[], None]) -> str:
+        """Say that this process uses the store, with a durability that all its users have.
+
+        Who is the first of them settles the store (`alone`), and names the durability: what it asks for, or
+        the default. Who comes later and asks for none takes what is there.
+
+        Returns:
+            The store's durability.
 
         Raises:
-            UnavailableError: a process is rewriting it.
+            UnavailableError: a process is rewriting the store, or has it open with another durability, and
+                did not end within `ENTER_TIMEOUT_S`.
         """
-        self._take(fcntl.LOCK_SH, "is being compacted; try again when that is done")
+        deadline_s = time.monotonic() + ENTER_TIMEOUT_S
+        while True:
+            if self._try(fcntl.LOCK_EX):
+                alone()
+                self._write(durability or default)
+            present = ""
+            if self._try(fcntl.LOCK_SH):
+                present = self._read() or durability or default  # a former version says nothing
+                if durability in (None, present):
+                    return present
+            if time.monotonic() > deadline_s:
+                raise self._complaint(
+                    f"is in use with durability {present}, and cannot be with {durability} at once"
+                    if present
+                    else "is being compacted, or brought to disk; try again when that is done"
+                )
+            time.sleep(GATE_POLL_S_MAX)
 
     def seize(self) -> None:
         """Say that this process alone uses the store.
@@ -94,16 +122,36 @@ class Tenancy:
         Raises:
             UnavailableError: others do; names them.
         """
-        self._take(fcntl.LOCK_EX, "must be used by nobody else for this: stop them first")
+        if not self._try(fcntl.LOCK_EX):
+            raise self._complaint("must be used by nobody else for this: stop them first")
+
+    def leave(self, alone: Callable[[], None]) -> None:
+        """Take the word back, unless a forked process shares it. The last user calls `alone` before."""
+        try:
+            if self._try(fcntl.LOCK_EX):
+                alone()
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """Take the word back, unless a process forked from this one shares it."""
+        """Let go of the file, without a look at who else uses the store."""
         os.close(self._descriptor)
 
-    def _take(self, kind: int, complaint: str) -> None:
+    def _try(self, kind: int) -> bool:
         try:
             fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            pids = [str(pid) for pid in lock_holders(self._path) if pid != os.getpid()]
-            who = f" (open in process {', '.join(pids)})" if pids else ""
-            raise UnavailableError(f"the store in {self._path.parent}{who} {complaint}") from None
+            return False
+        return True
+
+    def _read(self) -> str:
+        return os.pread(self._descriptor, DURABILITY_BYTES_MAX, 0).decode(errors="replace").strip()
+
+    def _write(self, durability: str) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, durability.encode(), 0)
+
+    def _complaint(self, what: str) -> UnavailableError:
+        pids = [str(pid) for pid in lock_holders(self._path) if pid != os.getpid()]
+        who = f" (open in process {', '.join(pids)})" if pids else ""
+        return UnavailableError(f"the store in {self._path.parent}{who} {what}")

@@ -36,6 +36,7 @@ from .config import (
     RESERVE_RATIO,
 )
 from .datafile import BLOCK_BYTES, DATA, FILE_MODE, LMDB_MAJOR, pages_bytes
+from .durability import Durability
 from .gate import wait_for_lock
 from .metapage import in_force, read_metas
 
@@ -57,8 +58,11 @@ class MemoryMap(Protocol):
         """
         ...
 
-    def grow(self, environment: lmdb.Environment) -> None:
-        """Make room for more. No transaction of this process may be open. Raises as `open` does."""
+    def grow(self, environment: lmdb.Environment, size_bytes_max: int | None) -> None:
+        """Make room for more, up to that size. No transaction of this process may be open.
+
+        Raises as `open` does.
+        """
         ...
 
     def adopt(self, environment: lmdb.Environment) -> None:
@@ -66,10 +70,14 @@ class MemoryMap(Protocol):
         ...
 
 
-def memory_map(folder: Path, *, sync: bool, file_system: str, sparse_bytes: int = MAP_BYTES) -> MemoryMap:
-    """How to map the data file in `folder`. `sync`: whether a commit waits for the disk."""
+def memory_map(
+    folder: Path, *, durability: Durability, file_system: str, sparse_bytes: int = MAP_BYTES
+) -> MemoryMap:
+    """How to map the data file in `folder`."""
+    sync = durability is Durability.FSYNC
     if file_system in RESERVING_FILE_SYSTEMS:
-        return ReservedMap(folder, sync=sync)
+        # A page that was brought to disk costs a fault when it is next written to through the map.
+        return ReservedMap(folder, sync=sync, through_map=durability is Durability.NONE)
     return SparseMap(folder, sync=sync, map_bytes=sparse_bytes)
 
 
@@ -86,8 +94,11 @@ class SparseMap:
         self._lengthen(pages_bytes(environment))
         return environment
 
-    def grow(self, environment: lmdb.Environment) -> None:
-        environment.set_mapsize(environment.info()["map_size"] * 2)
+    def grow(self, environment: lmdb.Environment, size_bytes_max: int | None) -> None:
+        size_bytes = environment.info()["map_size"]
+        target_bytes = min(size_bytes * 2, size_bytes_max or size_bytes * 2)
+        if target_bytes > size_bytes:
+            environment.set_mapsize(target_bytes)
 
     def adopt(self, environment: lmdb.Environment) -> None:
         environment.set_mapsize(0)
@@ -122,9 +133,10 @@ class SparseMap:
 class ReservedMap:
     """A map over a file that the disk has all blocks of."""
 
-    def __init__(self, folder: Path, *, sync: bool) -> None:
+    def __init__(self, folder: Path, *, sync: bool, through_map: bool) -> None:
         self._folder = folder
         self._sync = sync
+        self._through_map = through_map
 
     def open(self) -> lmdb.Environment:
         with self._sizing() as file:
@@ -135,7 +147,7 @@ class ReservedMap:
                     return SparseMap(self._folder, sync=self._sync, map_bytes=MAP_BYTES).open()
                 size_bytes = meta.size_bytes
             environment = _open(
-                self._folder, sync=self._sync, map_bytes=size_bytes, through_map=not self._sync
+                self._folder, sync=self._sync, map_bytes=size_bytes, through_map=self._through_map
             )
             try:
                 reserve(file, size_bytes)  # before LMDB writes through the map
@@ -144,15 +156,18 @@ class ReservedMap:
                 raise
             return environment
 
-    def grow(self, environment: lmdb.Environment) -> None:
+    def grow(self, environment: lmdb.Environment, size_bytes_max: int | None) -> None:
         with self._sizing() as file:
             size_bytes = _size_bytes(file)
             if size_bytes > environment.info()["map_size"]:  # somebody else has made room meanwhile
                 environment.set_mapsize(size_bytes)
                 return
-            reserve(file, more_bytes(size_bytes))
+            target_bytes = min(more_bytes(size_bytes), size_bytes_max or more_bytes(size_bytes))
+            if target_bytes <= size_bytes:
+                return
+            reserve(file, target_bytes)
             try:
-                environment.set_mapsize(more_bytes(size_bytes))
+                environment.set_mapsize(target_bytes)
             except BaseException:
                 os.ftruncate(file.fileno(), size_bytes)  # else this process could not map the file any more
                 raise

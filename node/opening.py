@@ -9,8 +9,8 @@ import lmdb
 
 from . import datafile, layout
 from . import folder as folders
-from .clock import Clock, Random
-from .config import GATE_TIMEOUT_S
+from .clock import COUNTER_BITS, Clock, Random
+from .config import GATE_TIMEOUT_S, LOST_STAMPS_MS
 from .environment import Environment
 from .gate import UNLOCK, WriterGate
 from .meta import new_meta
@@ -46,8 +46,12 @@ class Opening:
         finally:
             flock(gate.turn, UNLOCK)
 
-    def stamp_cell(self) -> StampCell:
-        """The cell of the last stamp; after a boot one process begins it anew, above all records."""
+    def stamp_cell(self, *, went_back: bool) -> StampCell:
+        """The cell of the last stamp; after a boot one process begins it anew, above all records.
+
+        `went_back`: the records are of a sync point, and there were stamps after it.
+        """
+        reserve = STAMP_RESERVE + (LOST_STAMPS_MS << COUNTER_BITS if went_back else 0)
         cell = StampCell(self._folder / folders.STAMP)
         boot_id = self._host.boot_id()
         if cell.of_boot(boot_id):
@@ -58,7 +62,7 @@ class Opening:
                 if not cell.of_boot(boot_id):
                     with self._environment.reading() as transaction:
                         last = max((state.last_stamp for _, state in states(transaction)), default=0)
-                    cell.begin(boot_id, max(cell.read(), last + STAMP_RESERVE if last else 0))
+                    cell.begin(boot_id, max(cell.read(), last + reserve if last else 0))
             finally:
                 flock(self._gate.turn, UNLOCK)
         return cell

@@ -21,14 +21,18 @@ from . import folder as folders
 from . import fork, layout
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
 from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
-from .durability import Durability
+from .disk import Disk, SystemDisk
+from .durability import Durability, default
 from .edit import Edit
 from .environment import Environment, MapFullError
 from .gate import UNLOCK, WriterGate
+from .keeper import Keeper
 from .memorymap import memory_map
 from .meta import tie_break
 from .opening import Opening
 from .operation import Operation
+from .restart import settle
+from .room import Room
 from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
 from .table import Table
@@ -47,29 +51,38 @@ NONE_KNOWN: tuple[int, dict[bytes, DictState]] = (-1, {})
 class Store:
     """The store in `folder`, opened at first use. Safe to share between threads, usable after a fork.
 
-    Time and randomness come in as arguments; `background` off leaves sweeping to the caller. `file_system`
+    `durability` None: whatever the store's present users have, else the default. Time, randomness and the
+    disk come in as arguments; `background` off leaves sweeping and sync points to the caller. `file_system`
     is what to take the folder's for, and `map_bytes` the first size of a sparse map.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings and the outer world, each with its default
         self,
         folder: Path,
         *,
-        durability: Durability = Durability.FSYNC,
+        durability: Durability | None = None,
         value_bytes_max: int = VALUE_BYTES_DEFAULT,
+        store_bytes_max: int | None = None,
         clock: Clock | None = None,
         random: Random = system_random,
+        disk: Disk | None = None,
         map_bytes: int = MAP_BYTES,
         file_system: str = "",
         background: bool = True,
     ) -> None:
         self.folder = folder
         self.durability = durability
+        self._asked = durability
         self.value_bytes_max = value_bytes_max
+        #: Of the data file, a little slack for removals aside; None: as large as the disk allows.
+        self.store_bytes_max = store_bytes_max
+        #: Whether the transaction that found the map full stores entries.
+        self._adding = False
         self.host = clock or SystemClock()
         self._clock = HybridClock(self.host)
         self._cell: StampCell | None = None
         self.random = random
+        self._disk = disk or SystemDisk()
         self.environment = Environment(folder / folders.ENTRIES, self.open, self._note_damage)
         self._map_bytes, self._file_system = map_bytes, file_system
         self._background = background
@@ -77,6 +90,7 @@ class Store:
         self._commits = 0
         self._last = NONE_KNOWN
         self._node = 0
+        self._went_back = False
         self._fresh_locks()
         fork.watch(self)
 
@@ -85,6 +99,8 @@ class Store:
         self._opened = False
         self._gate: WriterGate | None = None
         self._tenancy: folders.Tenancy | None = None
+        #: Takes sync points, where the durability is `interval`.
+        self.keeper: Keeper | None = None
         self._writer = Writer(self._carry_out)
         self._sweeper = Sweeper(self)
 
@@ -176,21 +192,26 @@ class Store:
         gate = self._gate
         if gate is None:
             raise ClosedError(f"the store in {self.folder} was closed")
+        if self.keeper is not None:
+            self.keeper.pace()
         try:
             if timeout_s is not None:
                 gate.enter(timeout_s)
             elif not gate.try_enter():
                 raise UnavailableError("others are writing")
+            room = None
             while True:
                 try:
                     return self._attempt(job)
                 except MapFullError:
-                    self.environment.grow()
+                    room = room or Room(self.environment, self.keeper, self.store_bytes_max)
+                    room.make(adding=self._adding)
         finally:
             flock(gate.turn, UNLOCK)
 
     def _attempt(self, job: Job[R]) -> R:
         raw: lmdb.Transaction[bytes] | None = None
+        transaction: WriteTransaction | None = None
         try:
             raw = self.environment.begin_write()
             number, before = raw.id(), self._last
@@ -214,6 +235,7 @@ class Store:
                 self._last = before
             return result
         except MapFullError:
+            self._adding = transaction is None or transaction.adding
             raise
         except lmdb.Error as error:
             raise self.environment.translated(error) from error
@@ -224,6 +246,8 @@ class Store:
     def _committed(self, transaction: WriteTransaction, number: int) -> None:
         if transaction.plain:
             self._last = number, transaction.states
+        if self.keeper is not None:
+            self.keeper.committed(number, transaction.pages)
         self._commits += 1
         if self._commits % STALE_READERS_COMMITS == 0:
             self.environment.clear_stale_readers()
@@ -281,23 +305,40 @@ class Store:
 
     def _open(self) -> None:
         found = folders.prepare(self.folder)
+        self._tenancy = self._tenancy or folders.Tenancy(self.folder)
+        boot_id = self.host.boot_id()
+        self.durability = Durability.parse(
+            self._tenancy.enter(self._asked, default(boot_id), lambda: self._settle(boot_id))
+        )
         self.environment.map = memory_map(
             self.environment.path,
-            sync=self.durability is Durability.FSYNC,
+            durability=self.durability,
             file_system=self._file_system or found,
-            sparse_bytes=self._map_bytes,
+            sparse_bytes=min(self._map_bytes, self.store_bytes_max or self._map_bytes),
         )
-        self._tenancy = self._tenancy or folders.Tenancy(self.folder)
-        self._tenancy.share()
         self._gate = self._gate or WriterGate(self.folder)
+        if self.durability is Durability.INTERVAL and self.keeper is None:
+            self.keeper = Keeper(
+                self.folder,
+                self.environment,
+                self._gate,
+                host=self.host,
+                random=self.random,
+                disk=self._disk,
+                background=self._background,
+            )
+        self.environment.keeper = self.keeper
         self.environment.damaged = (self.folder / folders.DAMAGED).exists()
         opening = Opening(self.folder, self.environment, self._gate, self.host)
         opening.environment()
         self._node = tie_break(opening.meta(self.random), self.folder)
-        self._cell = self._cell or opening.stamp_cell()
+        self._cell = self._cell or opening.stamp_cell(went_back=self._went_back)
         if self.environment.damaged:
             self._note_damage()
         self.environment.clear_stale_readers()
+
+    def _settle(self, boot_id: bytes) -> None:
+        self._went_back = settle(self.folder, boot_id, self._disk) or self._went_back
 
     def _note_damage(self) -> None:
         """Tell the processes that have the store open; those that open it later find the marker."""
@@ -311,12 +352,15 @@ class Store:
         with self._opening:
             self._closed = True
             self._opened = False
+            if self.keeper is not None:
+                self.keeper.close()
+                self.keeper = None
             self.environment.close()
             if self._gate is not None:
                 self._gate.close()
                 self._gate = None
             if self._tenancy is not None:
-                self._tenancy.close()
+                self._tenancy.leave(lambda: self._settle(self.host.boot_id()))
                 self._tenancy = None
         fork.forget(self)
 
@@ -333,6 +377,8 @@ class Store:
     def after_fork_in_child(self) -> None:
         """Forget all that belongs to the parent; the store is opened again at first use."""
         self.environment.after_fork_in_child()
+        if self.keeper is not None:
+            self.keeper.forget()
         if self._gate is not None:
             self._gate.close()
         if self._tenancy is not None:

@@ -15,12 +15,14 @@ import lmdb
 
 from . import layout
 from .clock import COUNTER_BITS, Clock, HybridClock
-from .config import STAMP_RESERVE_MS
+from .config import COMMIT_PAGES, STAMP_RESERVE_MS, WRITE_PAGES
 from .stampcell import StampCell
 
 STATE = Struct(">QQQQQ")
 """cleared_at, last_stamp, entries, bytes, expiring."""
 STAMP_RESERVE = STAMP_RESERVE_MS << COUNTER_BITS
+PAGE_SHIFT = 12
+"""LMDB's pages are of 4 KiB on nearly every machine."""
 CLEARED_AT_BYTES = 8
 """`cleared_at` stands first: a reader compares it as bytes with an entry's version."""
 
@@ -79,9 +81,11 @@ class WriteTransaction:
     __slots__ = (
         "_cell",
         "_known",
+        "adding",
         "host",
         "node",
         "now_ms",
+        "pages",
         "plain",
         "raw",
         "stamp",
@@ -110,6 +114,10 @@ class WriteTransaction:
         self.now_ms = clock.now_ms(floor)
         #: How many writes there were: a transaction without any is not committed.
         self.writes = 0
+        #: Whether it stores entries: a write that does not may use a full store's last room.
+        self.adding = False
+        #: How many pages it will have written, about.
+        self.pages = COMMIT_PAGES
         #: Whether it leaves something to the sweeper, now or later.
         self.sweepable = False
         self._cell = cell
@@ -124,11 +132,13 @@ class WriteTransaction:
 
     def put(self, key: bytes, value: bytes) -> None:
         self.writes += 1
+        self.pages += WRITE_PAGES + (len(value) >> PAGE_SHIFT)
         self.plain = self.plain and not key.startswith(layout.SYSTEM)
         self.raw.put(key, value)
 
     def delete(self, key: bytes) -> bool:
         self.writes += 1
+        self.pages += WRITE_PAGES
         self.plain = self.plain and not key.startswith(layout.SYSTEM)
         return bool(self.raw.delete(key))
 

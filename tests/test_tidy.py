@@ -50,7 +50,9 @@ STOPWATCHES = (
 MAY_WAIT: Mapping[str, str] = {
     "node/clock.py": "the seam: everything else is handed what this file reads",
     "node/environment.py": "a fork waits for the transactions of other threads, which end in real time",
+    "node/folder.py": "waits for other processes, which open and close the store in real time",
     "node/gate.py": "polls a lock of the operating system, which knows of no made-up time",
+    "node/keeper.py": "a writer that is ahead of the disk waits for it, which is real",
     "node/writer.py": "callers in other threads wait for it in real time",
 }
 

@@ -120,7 +120,12 @@ def _sweep(address: Address, terminal: Terminal) -> None:
     """Remove what was cleared or has expired from a store: it is still there, and would be copied."""
     from ...node.store import Store
 
-    store = Store(address.folder, durability=address.durability, background=False)
+    store = Store(
+        address.folder,
+        durability=address.durability,
+        store_bytes_max=address.store_bytes_max,
+        background=False,
+    )
     end_s = time.monotonic() + SWEEP_S_MAX
     try:
         with terminal.progress("removing dead entries") as progress:

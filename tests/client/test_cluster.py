@@ -35,7 +35,7 @@ def test_a_file_url_names_a_folder(tmp_path: Path) -> None:
         with Cluster(url) as cluster:
             Dict.from_name("d", create_if_missing=True, cluster=cluster)["k"] = 1
             assert cluster.store.folder == tmp_path / "a b"
-            assert cluster.store.durability is Durability.FSYNC
+            assert cluster.store.durability is Durability.INTERVAL
     assert (tmp_path / "a b").is_dir()
 
 
@@ -137,12 +137,13 @@ def test_else_it_is_in_the_users_state_folder(
     assert default(XDG_STATE_HOME=str(tmp_path)).store.folder == tmp_path / "ringdict"
 
 
-@pytest.mark.parametrize("durability", ["fsync", "none"])
+@pytest.mark.parametrize("durability", ["fsync", "interval", "none"])
 def test_ringdict_durability_says_how(
     durability: str, default: Callable[..., Cluster], tmp_path: Path
 ) -> None:
     cluster = default(RINGDICT_HOME=str(tmp_path), RINGDICT_DURABILITY=durability)
-    assert cluster.store.durability.value == durability
+    cluster.store.open()
+    assert cluster.store.durability is Durability(durability)
 
 
 def test_a_url_goes_before_the_variables(default: Callable[..., Cluster], url: str) -> None:

@@ -88,7 +88,8 @@ def test_a_folder_without_permission_says_what_to_do(
     use(folder)
 
 
-def test_a_store_that_is_being_rewritten_says_so(folder: Path) -> None:
+def test_a_store_that_is_being_rewritten_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringdict.node.folder.ENTER_TIMEOUT_S", 0.1)
     use(folder)
     tenancy = Tenancy(folder)
     tenancy.seize()

@@ -1,0 +1,58 @@
+"""What becomes of a store when the first process opens it, and when the last one closes it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .datafile import DATA
+from .disk import Disk
+from .folder import ENTRIES
+from .synccell import cell_path, has_failed
+from .syncpoint import SYNCED, newest, points, side_files
+
+
+def settle(folder: Path, boot_id: bytes, disk: Disk, *, heal: bool = False) -> bool:
+    """Bring the store in `folder` to where its data file is on disk whole. It must be open nowhere.
+
+    If the operating system went down since the last sync point, the store goes back to that. `heal`: the
+    data file is about to be rewritten, so that a disk that failed meanwhile does not matter.
+
+    Returns:
+        Whether it went back.
+
+    Raises:
+        OSError: the disk does not take it. The store is as it was, and must not be opened.
+    """
+    point = newest(folder)
+    if point is None:
+        _remove_all(folder, disk)
+        return False
+    back = point.boot_id != boot_id
+    if not back and not heal and has_failed(folder):
+        return False  # nobody can tell what is on the disk, and the last sync point must stay
+    descriptor = os.open(folder / ENTRIES / DATA, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if back:
+            disk.write(descriptor, point.metas, 0)
+        disk.sync_data(descriptor)
+    finally:
+        os.close(descriptor)
+    _remove_all(folder, disk)
+    return back
+
+
+def _remove_all(folder: Path, disk: Disk) -> None:
+    """Remove the side files, the one that counts last: an older point's pages may be gone."""
+    if not (folder / SYNCED).exists():
+        return
+    told = {path: [point.transaction for point in points(path)] for path in side_files(folder)}
+    in_order = sorted(told, key=lambda path: max(told[path], default=0))
+    for path in in_order[:-1]:
+        path.unlink()
+    if len(in_order) > 1:
+        disk.sync_names(folder / SYNCED)
+    for path in in_order[-1:]:
+        path.unlink()
+        disk.sync_names(folder / SYNCED)
+    cell_path(folder).unlink(missing_ok=True)
