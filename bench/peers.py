@@ -52,6 +52,11 @@ class RingdictFsync(Ringdict):
     durability = "fsync"
 
 
+class RingdictInterval(Ringdict):
+    name = "ringdict interval"
+    durability = "interval"
+
+
 class RingdictMillion(Ringdict):
     """A store of its own for the million entries whose size on disk is taken."""
 
@@ -219,7 +224,17 @@ def _pack(plain: object) -> object:
 PEERS: dict[str, type[Peer]] = {
     peer.name: peer
     for peer in (
-        *(Ringdict, RingdictFsync, RingdictMillion, Redis, RedisAsyncio, Pymemcache, Diskcache, Manager),
+        *(
+            Ringdict,
+            RingdictInterval,
+            RingdictFsync,
+            RingdictMillion,
+            Redis,
+            RedisAsyncio,
+            Pymemcache,
+            Diskcache,
+            Manager,
+        ),
         *(Lmdb, LmdbSync),
     )
 }

@@ -114,6 +114,18 @@ class Runner:
             time.sleep(interval_s - spent % interval_s)
         return taken
 
+    def longest(self, name: str, seconds: float) -> float:
+        """Seconds of the longest call, of one after the other for so many seconds."""
+        operation = OPERATIONS[name]
+        rows = operation.rows(self._stock, SLICE_CALLS)
+        _settle_heap()
+        longest, turns = 0.0, 0
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            longest = max(longest, self._time(operation, [rows[turns % len(rows)]]).seconds)
+            turns += 1
+        return longest
+
     def memory(self, name: str) -> int:
         """The most bytes of Python objects that one call held at a time."""
         operation = OPERATIONS[name]

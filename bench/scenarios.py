@@ -10,11 +10,12 @@ from .runner import Runner
 from .scenario import Race, Scenario
 from .stock import BATCH_ENTRIES, ENTRIES
 from .target import AtLeast, AtMost, Faster, Within
-from .trials import Beside, Crowd, Disk, ImportTime, Length, Memory
+from .trials import Beside, Crowd, Disk, ImportTime, Length, Longest, Memory, Swelling
 
 __all__ = ["SCENARIOS"]
 
-RINGDICT, FSYNC, MILLION = "ringdict", "ringdict fsync", "ringdict 1M"
+RINGDICT, INTERVAL, FSYNC = "ringdict", "ringdict interval", "ringdict fsync"
+MILLION = "ringdict 1M"
 REDIS, ASYNCIO, MEMCACHE = "redis-py", "redis.asyncio", "pymemcache"
 DISKCACHE, MANAGER = "diskcache", "Manager().dict()"
 LMDB, LMDB_SYNC = "lmdb (floor)", "lmdb sync (floor)"
@@ -64,6 +65,39 @@ _WRITES = (
         operation="put",
         timed=Runner.middle,
         contestants=(RINGDICT, REDIS, DISKCACHE),
+    ),
+    Race(
+        name="interval.p50",
+        title="put, durability interval, the median call",
+        operation="put",
+        timed=Runner.middle,
+        contestants=(INTERVAL, REDIS, DISKCACHE),
+        targets=(Faster(1.2, REDIS), Faster(1.8, DISKCACHE)),
+    ),
+    Race(
+        name="interval",
+        title="put, durability interval, rounds of 10 s with their syncs",
+        operation="put",
+        rounds=3,
+        round_s=10,
+        contestants=(INTERVAL, REDIS, DISKCACHE),
+        targets=(Faster(0.8, REDIS),),
+    ),
+    Longest(
+        name="interval.max",
+        title="put, durability interval, the longest call in 10 s at full speed",
+        operation="put",
+        unit=MILLISECONDS,
+        contestants=(INTERVAL, REDIS, DISKCACHE),
+        targets=(AtMost(0.100),),
+    ),
+    Swelling(
+        name="interval.file",
+        title="by how much the files grow in 10 s of puts of what is there",
+        operation="put",
+        unit=MEGABYTES,
+        contestants=(INTERVAL, RINGDICT, DISKCACHE),
+        targets=(AtMost(200e6),),
     ),
     Race(
         name="put.fsync",

@@ -19,7 +19,7 @@ from .scenario import Race, Scenario
 from .stage import Stage
 from .worker import Worker
 
-__all__ = ["Beside", "Crowd", "Disk", "ImportTime", "Length", "Memory"]
+__all__ = ["Beside", "Crowd", "Disk", "ImportTime", "Length", "Longest", "Memory", "Swelling"]
 
 LEAD_S = 0.1
 """Before the processes of a crowd begin at one moment: they make their rows in that time."""
@@ -101,6 +101,49 @@ class Beside(Scenario):
             puts = other.call(Runner.now_and_then, "put", seconds, start_s + BESIDE_LEAD_S, self.interval_s)
             batches.wait()
         return sorted(puts)[math.ceil(0.99 * len(puts)) - 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Longest(Scenario):
+    """The longest of all calls of an operation, at full speed for some seconds."""
+
+    operation: str
+    seconds: float = 10.0
+
+    def run(self, stage: Stage) -> Sheet:
+        sheet = Sheet(self.contestants)
+        for name in self.contestants:
+            stage.say(f"{self.name}: {name}")
+            with sheet.attempt(name):
+                worker = stage.worker(name)
+                worker.call(Runner.pace, self.operation, 0.0)
+                stage.settle()
+                sheet.note(name, worker.call(Runner.longest, self.operation, self.seconds))
+        return sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swelling(Scenario):
+    """By how much a store's files grow while an operation that adds nothing runs at full speed."""
+
+    operation: str
+    seconds: float = 10.0
+
+    def run(self, stage: Stage) -> Sheet:
+        sheet = Sheet(self.contestants)
+        for name in self.contestants:
+            stage.say(f"{self.name}: {name}")
+            with sheet.attempt(name):
+                worker = stage.worker(name)
+                worker.call(Runner.pace, self.operation, 0.0)
+                before_bytes = _folder_bytes(stage.place.of(name))
+                worker.call(Runner.longest, self.operation, self.seconds)
+                sheet.note(name, _folder_bytes(stage.place.of(name)) - before_bytes)
+        return sheet
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from ringdict import (
     UnavailableError,
 )
 from ringdict.client.cluster import STORES, Tenant, parse
-from ringdict.node import environment as module
+from ringdict.node import complaint
 from ringdict.node.config import MIB
 from ringdict.node.durability import Durability
 from ringdict.node.environment import Environment
@@ -253,7 +253,7 @@ def test_a_commit_that_the_disk_refused_did_not_happen(
 ) -> None:
     d["k"] = "before"
     if full:
-        monkeypatch.setattr(module, "FULL_BYTES", 1 << 62)
+        monkeypatch.setattr(complaint, "FULL_BYTES", 1 << 62)
     committing(error)
     with pytest.raises(kind, match=r"full|Nothing was written"):
         d["k"] = "after"
