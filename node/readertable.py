@@ -39,6 +39,9 @@ SLOTS_AT = 128
 SLOT_BYTES = 64
 SLOT = Struct("@QI4xQ")
 """Transaction, pid (0: free), thread."""
+OWNER = Struct("@I4xQ")
+OWNER_AT = 8
+"""Behind the transaction."""
 NUMBER = Struct("@Q")
 HOLD_TAG = 0x72_69_6E_67_48_4F_4C_44
 """Stands for the thread in the slots of holds. LMDB shows that field, and uses it for nothing."""
@@ -79,6 +82,10 @@ class ReaderTable:
         """The one that stands there, in use or not."""
         return Slot(*SLOT.unpack_from(self._map, at))
 
+    def owner(self, at: int) -> bytes:
+        """The bytes of the slot that stands there which tell whose it is."""
+        return self._map[at + OWNER_AT : at + SLOT.size]
+
     def pin(self, at: int, transaction: int) -> None:
         """Make a slot of this process a hold of that snapshot."""
         NUMBER.pack_into(self._map, at, transaction)
@@ -105,16 +112,15 @@ class Hold:
     def __init__(self, folder: Path) -> None:
         self._table = ReaderTable(folder)
         self._pid = os.getpid()
+        #: What stands in the slot of a hold of this process.
+        self._owner = OWNER.pack(self._pid, HOLD_TAG)
         self._transaction: lmdb.Transaction[bytes] | None = None
         self._at = 0
 
     @property
     def held(self) -> bool:
         """Whether the slot is there: LMDB gives it up with the map."""
-        if self._transaction is None:
-            return False
-        _, pid, thread = self._table.slot(self._at)
-        return pid == self._pid and thread == HOLD_TAG
+        return self._transaction is not None and self._table.owner(self._at) == self._owner
 
     def take(self, environment: lmdb.Environment, transaction: int) -> None:
         """Hold the snapshot of that number, which nobody may have written over yet.
