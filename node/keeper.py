@@ -19,13 +19,17 @@ take newer ones. See `restart` for the way back, and docs/decisions/0006 for wha
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from fcntl import flock
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from ..exception import StoreDamagedError, StoreFullError, UnavailableError
 from . import complaint
@@ -55,6 +59,20 @@ if TYPE_CHECKING:
     from .environment import Environment
 
 
+def at_end(finish: WeakMethod[Callable[[], None]]) -> None:
+    """Have it called when the interpreter ends normally, in a child of multiprocessing too."""
+
+    def call() -> None:
+        method = finish()
+        if method is not None:
+            method()
+
+    atexit.register(call)
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:  # it ends its children without calling what `atexit` knows
+        multiprocessing.Finalize(None, call, exitpriority=0)
+
+
 class Keeper:
     """Keeps the store in `folder` safe from power cuts, for one process.
 
@@ -79,11 +97,15 @@ class Keeper:
         self._random = random
         self._disk = disk
         self._background = background
+        if not any(host.boot_id()):
+            raise UnavailableError("interval needs a system that tells one boot from the next: use fsync")
         self._cell = SyncCell(folder)
         self._data: int | None = None
         self._side_file: SideFile | None = None
-        #: One sync point at a time, in this process.
-        self._taking = threading.Lock()
+        #: One sync point at a time is brought to disk. Whoever holds it waits for no other lock.
+        self._recording = threading.Lock()
+        #: The transaction of the last one, -1 for none.
+        self._recorded = -1
         self._starting = threading.Lock()
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
@@ -91,6 +113,8 @@ class Keeper:
         #: The last transaction of this process, and when the first was that no sync point has yet (0: none).
         self._last = 0
         self._since_ms = 0
+        if background:
+            at_end(WeakMethod(self._finish))
 
     # -- for who writes, with the gate in hand ---------------------------------------------------------
 
@@ -132,32 +156,43 @@ class Keeper:
         Raises:
             UnavailableError: writers did not let it look within `GATE_TIMEOUT_S`, or the disk has failed.
         """
-        with self._taking:
-            with self._environment.writer:
-                try:
-                    self._gate.enter(GATE_TIMEOUT_S)
-                    metas, pages = self._look()
-                finally:
-                    flock(self._gate.turn, UNLOCK)
-            self._record(metas, pages)
+        with self._environment.writer:
+            try:
+                self._gate.enter(GATE_TIMEOUT_S)
+                metas, pages = self._look()
+            finally:
+                flock(self._gate.turn, UNLOCK)
+        self._record(metas, pages)
 
     def take_here(self) -> None:
         """`take`, for who has the gate and the right to write, and no transaction open."""
-        with self._taking:
-            self._record(*self._look())
+        self._record(*self._look())
 
     def _look(self) -> tuple[bytes, int]:
         """Step 1: both meta pages, and how many pages were written until then."""
         return read_metas(self._folder / ENTRIES / DATA), self._cell.pages
 
     def _record(self, metas: bytes, pages: int) -> None:
-        """Steps 2 to 4."""
+        """Steps 2 to 4. Of two threads, the later look may come here first: then it stands for both."""
         meta = in_force(metas)
         if meta is None:
             raise StoreDamagedError(f"the store in {self._folder} has no meta page")
-        if self._cell.failed:
-            raise self._failure()
         point = SyncPoint(meta.transaction, self._host.boot_id(), self._host.wall_ms(), os.getpid(), metas)
+        with self._recording:
+            if self._cell.failed:
+                raise self._failure()
+            if point.transaction <= self._recorded:  # else an older point would take the place of a newer one
+                return
+            self._write(point)
+            self._recorded = point.transaction
+            hold = self._environment.hold
+            if hold is not None:
+                hold.raise_all(point.transaction)
+            self._cell.reached(point.transaction, pages)
+            remove_dead(self._folder, point.transaction)
+
+    def _write(self, point: SyncPoint) -> None:
+        """Steps 2 and 3."""
         try:
             self._disk.sync_data(self._opened_data())
         except OSError as error:
@@ -169,11 +204,6 @@ class Keeper:
             self._side_file.write(point)
         except OSError as error:
             raise complaint.of_system(error, self._folder) from error
-        hold = self._environment.hold
-        if hold is not None:
-            hold.raise_all(point.transaction)
-        self._cell.reached(point.transaction, pages)
-        remove_dead(self._folder, point.transaction)
 
     def _opened_data(self) -> int:
         """The data file, open as long as this process writes: an error of the disk is told to each once."""
@@ -243,13 +273,18 @@ class Keeper:
         self._woken.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        self._finish()
+        self.forget()
+
+    def _finish(self) -> None:
+        """Bring what this process wrote to disk, if it is not yet."""
         if self._last > self._cell.transaction:
             with suppress(UnavailableError, StoreFullError, StoreDamagedError):
                 self.take()
-        self.forget()
 
     def forget(self) -> None:
         """Close the files, in a process that has no part in them any more."""
+        self._last = 0
         if self._data is not None:
             os.close(self._data)
             self._data = None

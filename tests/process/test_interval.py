@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +106,73 @@ def test_who_closes_before_others_leaves_a_sync_point(cluster: Cluster) -> None:
     opened(cluster)["mine"] = 1
     with Child(write_and_close, cluster) as child:
         child.result()
+    assert synced(cluster) == transaction_of(cluster)
+
+
+PROGRAM = """
+import sys
+from ringdict import Dict
+d = Dict.from_name("d", create_if_missing=True, cluster=sys.argv[1])
+d["first"] = 1
+d["second"] = 2
+"""
+
+
+def test_a_program_that_ends_has_brought_its_writes_to_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    subprocess.run([sys.executable, "-c", PROGRAM, f"file://{folder}?durability=interval"], check=True)
+    point = newest(folder)
+    with Cluster(f"file://{folder}?durability=interval") as cluster:
+        assert point is not None
+        assert point.transaction == transaction_of(cluster)
+
+
+def put_for_pool(url: str) -> None:
+    opened(Cluster(url)).incr("n")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_of_multiprocessing_that_ends_has_too(method: str, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    url = f"file://{folder}?durability=interval"
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=put_for_pool, args=(url,))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    point = newest(folder)
+    with Cluster(url) as cluster:
+        assert point is not None
+        assert point.transaction == transaction_of(cluster)
+
+
+def test_a_point_taken_in_the_gate_waits_for_no_thread_that_waits_for_the_gate(cluster: Cluster) -> None:
+    d, keeper = opened(cluster), keeper_of(cluster)
+    d["k"] = 0
+    over = threading.Event()
+
+    def take() -> None:
+        while not over.is_set():
+            keeper.take()
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    try:
+        for number in range(50):
+            hold = cluster.store.environment.hold
+            assert hold is not None
+            with cluster.store.environment.writer:
+                cluster.store._gate.enter(5)  # type: ignore[union-attr]
+                try:
+                    keeper.take_here()
+                finally:
+                    cluster.store._gate.leave()  # type: ignore[union-attr]
+            d["k"] = number
+    finally:
+        over.set()
+        taker.join(30)
+    assert not taker.is_alive()
+    keeper.take()
     assert synced(cluster) == transaction_of(cluster)
 
 
