@@ -1,0 +1,164 @@
+"""Placement: who should own what, as a pure function of the members. Consistent hashing with bounded loads.
+
+Mirrokni, Thorup, Zadimoghaddam: "Consistent Hashing with Bounded Loads" (2016), with ranks and zones. Each
+partition is a point on the continuum and walks clockwise. First each takes its primary owner, then each
+its second replica, then each its third: the first member met that
+
+1. is not in the row yet,
+2. is below its cap, of primaries in the first round and of copies in all,
+3. is in a zone that the row has not, while there is one.
+
+Whom nobody is left for (which happens when the last places are given away) takes a full member's place in
+another row, and gives that row a member with room: a chain of such exchanges, found breadth first. So rules 1
+and 3 always hold; rule 2 gives way only where no chain exists, which no test has seen with equal weights.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
+
+from .continuum import continuum, partition_point
+from .member import Member
+from .partition import check_partitions
+from .share import copy_shares, load_cap, primary_shares
+from .table import Table
+
+__all__ = ["target_table"]
+
+
+def target_table(members: Sequence[Member], partitions: int, replicas: int) -> Table:
+    """Return the table that these members should have.
+
+    The numbers in it are places in `members`; who takes no data is given none. In whatever order the members
+    come, each owns the same rows. A row has `replicas` members, or all if there are fewer. ValueError if
+    nobody takes data.
+    """
+    check_partitions(partitions)
+    owners = [number for number, member in enumerate(members) if member.takes_data]
+    owners.sort(key=lambda number: members[number].member_id)
+    if not owners:
+        raise ValueError("a table needs a member that takes data")
+    placing = _Placing([members[number] for number in owners], partitions, replicas)
+    return Table.of(([owners[index] for index in row] for row in placing.rows), replicas)
+
+
+class _Placing:
+    """One run of the algorithm. Members are indexes into `members`, which are sorted by id.
+
+    `copies` counts what stands in `rows`, at every moment; `open` are those with room for a copy more.
+    """
+
+    def __init__(self, members: Sequence[Member], partitions: int, replicas: int) -> None:
+        weights = [member.weight for member in members]
+        names = sorted({member.zone for member in members})
+        self.zones = [names.index(member.zone) for member in members]
+        self.zone_count = len(names)
+        self.caps = [
+            load_cap(share, partitions)
+            for share in copy_shares(weights, [member.zone for member in members], replicas)
+        ]
+        self.primary_caps = [load_cap(share, partitions) for share in primary_shares(weights)]
+        self.copies = [0] * len(members)
+        self.open = set(range(len(members)))
+        self.rows: list[list[int]] = [[] for _ in range(partitions)]
+        ring = continuum({member.member_id.hex(): member.weight for member in members})
+        index_of = {member.member_id.hex(): index for index, member in enumerate(members)}
+        self.circle = [index_of[name] for name in ring.names]
+        starts = [bisect_right(ring.points, partition_point(number)) for number in range(partitions)]
+        self.place_primaries(starts)
+        for _ in range(1, min(replicas, len(members))):
+            self.place_next(starts)
+
+    def place_primaries(self, starts: Sequence[int]) -> None:
+        """Give each row its first member. The caps add up to more than all rows, so somebody has room."""
+        room = list(self.primary_caps)
+        for partition, start in enumerate(starts):
+            index = next(one for one in self.walk(start) if room[one] and self.copies[one] < self.caps[one])
+            room[index] -= 1
+            self.give(partition, index)
+
+    def place_next(self, starts: Sequence[int]) -> None:
+        """Give each row one member more."""
+        for partition, start in enumerate(starts):
+            row = self.rows[partition]
+            if any(self.fits(index, row) for index in self.open):
+                index = next(one for one in self.walk(start) if one in self.open and self.fits(one, row))
+            else:
+                index = self.make_room(partition)
+            self.give(partition, index)
+
+    def walk(self, start: int) -> Iterator[int]:
+        """Whom one meets on the way around the circle, some of them 160 times and more."""
+        return (self.circle[at] for at in chain(range(start, len(self.circle)), range(start)))
+
+    def give(self, partition: int, index: int) -> None:
+        self.rows[partition].append(index)
+        self.count(index, 1)
+
+    def count(self, index: int, change: int) -> None:
+        self.copies[index] += change
+        if self.copies[index] < self.caps[index]:
+            self.open.add(index)
+        else:
+            self.open.discard(index)
+
+    def fits(self, index: int, row: Sequence[int]) -> bool:
+        """Whether a row may have this member: not twice, and no zone twice while it lacks another."""
+        if index in row:
+            return False
+        zones = {self.zones[one] for one in row}
+        return self.zones[index] not in zones or len(zones) == self.zone_count
+
+    def make_room(self, partition: int) -> int:
+        """Return a member that fits into the row, after others took over one copy of it where need be."""
+        row = self.rows[partition]
+        steps: dict[int, tuple[int, int] | None] = {
+            index: None for index in range(len(self.copies)) if self.fits(index, row)
+        }
+        queue = deque(steps)
+        while queue:
+            giver = queue.popleft()
+            touched = {partition, *(where for _, where in self.chain_to(giver, steps))}
+            for taker, where in self.takers(giver, touched, steps):
+                steps[taker] = (giver, where)
+                if taker in self.open:
+                    return self.exchange(taker, steps)
+                queue.append(taker)
+        return min((index for index, step in steps.items() if step is None), key=self.fullness)
+
+    def fullness(self, index: int) -> tuple[float, int]:
+        return self.copies[index] / self.caps[index], index
+
+    def takers(
+        self, giver: int, touched: AbstractSet[int], seen: Mapping[int, tuple[int, int] | None]
+    ) -> list[tuple[int, int]]:
+        """Return who could stand in for a member, and in which row: none that the chain has touched already,
+        none that the member is the primary owner of."""
+        found: dict[int, int] = {}
+        for where, row in enumerate(self.rows):
+            if giver in row[1:] and where not in touched:
+                rest = [index for index in row if index != giver]
+                for index in range(len(self.copies)):
+                    if index not in seen and index not in found and self.fits(index, rest):
+                        found[index] = where
+        return list(found.items())
+
+    def chain_to(self, taker: int, steps: Mapping[int, tuple[int, int] | None]) -> Iterator[tuple[int, int]]:
+        """The exchanges that lead to a taker, last first: who gives, and in which row."""
+        while (step := steps[taker]) is not None:
+            yield step
+            taker = step[0]
+
+    def exchange(self, taker: int, steps: Mapping[int, tuple[int, int] | None]) -> int:
+        """Carry out the chain that ends in `taker`; return whom it begins with, who has room now."""
+        for giver, where in self.chain_to(taker, steps):
+            row = self.rows[where]
+            row[row.index(giver)] = taker
+            self.count(giver, -1)
+            self.count(taker, 1)
+            taker = giver
+        return taker
