@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from .codec import digest_of
-from .config import PARTITIONS_DEFAULT, REPLICAS_DEFAULT
+from .config import MEMBERS_MAX, PARTITIONS_DEFAULT, REPLICAS_DEFAULT
 from .decree import NO_PARENT, Decree, DecreeError, check_decree
 from .member import Member, MemberState
 from .placement import target_table
@@ -53,6 +53,8 @@ def join(decree: Decree, newcomer: Member) -> Decree:
         raise DecreeError(
             f"member {newcomer.member_id.hex()} is known already: a node that was removed joins anew"
         )
+    if len(decree.members) >= MEMBERS_MAX:
+        raise DecreeError(f"the cluster knows {MEMBERS_MAX} members, former ones counted, and takes no more")
     newcomer = replace(newcomer, state=MemberState.JOINING)
     return _next(decree, (*decree.members, newcomer))
 

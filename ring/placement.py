@@ -19,15 +19,21 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from itertools import chain
+from typing import TypeAlias
 
+from .config import TARGETS_MAX
 from .continuum import continuum, partition_point
 from .member import Member
 from .partition import check_partitions
 from .share import copy_shares, load_cap, primary_shares
-from .table import Table
+from .table import EMPTY_PLACE, Table
 
 __all__ = ["target_table"]
+
+_Traits: TypeAlias = tuple[bytes, int, str]
+"""What of a member decides what it owns: id, weight, zone."""
 
 
 def target_table(members: Sequence[Member], partitions: int, replicas: int) -> Table:
@@ -42,8 +48,14 @@ def target_table(members: Sequence[Member], partitions: int, replicas: int) -> T
     owners.sort(key=lambda number: members[number].member_id)
     if not owners:
         raise ValueError("a table needs a member that takes data")
-    placing = _Placing([members[number] for number in owners], partitions, replicas)
-    return Table.of(([owners[index] for index in row] for row in placing.rows), replicas)
+    traits = tuple((one.member_id, one.weight, one.zone) for one in (members[number] for number in owners))
+    numbers = bytes(owners).ljust(EMPTY_PLACE, b"\0") + bytes([EMPTY_PLACE])
+    return _placed(traits, partitions, replicas).renumbered(numbers)
+
+
+@lru_cache(TARGETS_MAX)
+def _placed(members: tuple[_Traits, ...], partitions: int, replicas: int) -> Table:
+    return Table.of(_Placing(members, partitions, replicas).rows, replicas)
 
 
 class _Placing:
@@ -52,21 +64,18 @@ class _Placing:
     `copies` counts what stands in `rows`, at every moment; `open` are those with room for a copy more.
     """
 
-    def __init__(self, members: Sequence[Member], partitions: int, replicas: int) -> None:
-        weights = [member.weight for member in members]
-        names = sorted({member.zone for member in members})
-        self.zones = [names.index(member.zone) for member in members]
+    def __init__(self, members: Sequence[_Traits], partitions: int, replicas: int) -> None:
+        weights, zones = [weight for _, weight, _ in members], [zone for _, _, zone in members]
+        names = sorted(set(zones))
+        self.zones = [names.index(zone) for zone in zones]
         self.zone_count = len(names)
-        self.caps = [
-            load_cap(share, partitions)
-            for share in copy_shares(weights, [member.zone for member in members], replicas)
-        ]
+        self.caps = [load_cap(share, partitions) for share in copy_shares(weights, zones, replicas)]
         self.primary_caps = [load_cap(share, partitions) for share in primary_shares(weights)]
         self.copies = [0] * len(members)
         self.open = set(range(len(members)))
         self.rows: list[list[int]] = [[] for _ in range(partitions)]
-        ring = continuum({member.member_id.hex(): member.weight for member in members})
-        index_of = {member.member_id.hex(): index for index, member in enumerate(members)}
+        ring = continuum({member_id.hex(): weight for member_id, weight, _ in members})
+        index_of = {member_id.hex(): index for index, (member_id, _, _) in enumerate(members)}
         self.circle = [index_of[name] for name in ring.names]
         starts = [bisect_right(ring.points, partition_point(number)) for number in range(partitions)]
         self.place_primaries(starts)

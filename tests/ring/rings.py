@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 
 from ringdict.ring.change import flip, found, join
 from ringdict.ring.decree import Decree
@@ -47,6 +48,7 @@ def at_rest(decree: Decree, *, settled: bool = True) -> Decree:
     return decree
 
 
+@cache
 def cluster_of(count: int, *, partitions: int = PARTITIONS, settled: bool = True) -> Decree:
     """A cluster that was founded by one member and grew to `count`, one after the other."""
     decree = found(CLUSTER_ID, member(0), partitions, 3)

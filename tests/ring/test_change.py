@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ringdict.ring.change import adjust, cancel, flip, found, join, leave, remove
 from ringdict.ring.codec import decode_decree, digest_of, encode_decree
+from ringdict.ring.config import MEMBERS_MAX
 from ringdict.ring.decree import Decree, DecreeError, check_decree
 from ringdict.ring.member import Member, MemberState
 from ringdict.ring.placement import target_table
@@ -120,6 +121,12 @@ def test_whoever_is_known_cannot_join_again() -> None:
     for decree in (four, removed):
         with pytest.raises(DecreeError, match="is known already"):
             join(decree, member(3))
+
+
+def test_a_cluster_that_knows_as_many_as_a_byte_can_name_takes_no_more() -> None:
+    full = replace(cluster_of(1), members=tuple(member(number) for number in range(MEMBERS_MAX)))
+    with pytest.raises(DecreeError, match="takes no more"):
+        join(full, member(999))
 
 
 def test_strangers_and_former_members_cannot_go() -> None:

@@ -36,7 +36,7 @@ THREE = cluster_of(3)
 DECREES = [
     found(CLUSTER_ID, member(0), 1, 1),
     THREE,
-    join(THREE, member(3, weight=16, zone="Zürich 1")),
+    join(THREE, member(3, weight=8, zone="Zürich 1")),
     leave(cluster_of(5), member(0).member_id),
     cluster_of(3, settled=False),
 ]
@@ -61,7 +61,7 @@ def test_a_decree_comes_back_as_it_went(decree: Decree) -> None:
 
 
 def test_the_digest_is_that_of_decrees_on_disk_and_of_other_versions() -> None:
-    assert digest_of(THREE).hex() == "f472fe52e33b345b"
+    assert digest_of(THREE).hex() == "f6fac53e399cb3b9"
 
 
 def test_the_digest_covers_every_part() -> None:
@@ -137,12 +137,30 @@ def test_random_bytes_are_no_decree(data: bytes) -> None:
 
 
 @given(st.sampled_from(DECREES), st.data())
-def test_a_flipped_bit_is_noticed(decree: Decree, data: st.DataObject) -> None:
+def test_a_flipped_bit_never_makes_another_decree(decree: Decree, data: st.DataObject) -> None:
+    """Some bits of a compressed stream mean nothing; all others are noticed."""
     good = bytearray(encode_decree(decree))
     bit = data.draw(st.integers(0, len(good) * 8 - 1))
     good[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(DecreeError):
-        decode_decree(bytes(good))
+    try:
+        assert decode_decree(bytes(good)) == decree
+    except DecreeError:
+        return
+
+
+@pytest.mark.parametrize("decree", DECREES)
+def test_nearly_all_flipped_bits_are_noticed(decree: Decree) -> None:
+    good = encode_decree(decree)
+    unnoticed = 0
+    for bit in range(len(good) * 8):
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        try:
+            decode_decree(bytes(bad))
+            unnoticed += 1
+        except DecreeError:
+            pass
+    assert unnoticed <= 16
 
 
 @given(st.sampled_from(DECREES), st.data())

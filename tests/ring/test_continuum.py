@@ -13,7 +13,7 @@ def test_each_member_has_its_points_by_weight() -> None:
     assert ring.points == sorted(ring.points)
     assert ring.names.count("a") == VIRTUAL_NODES
     assert ring.names.count("b") == 3 * VIRTUAL_NODES
-    assert ring.names[ring.points.index(point("b-479"))] == "b"
+    assert ring.names[ring.points.index(point(f"b-{3 * VIRTUAL_NODES - 1}"))] == "b"
 
 
 def test_the_points_are_those_that_clusters_were_placed_by() -> None:
@@ -31,10 +31,10 @@ def test_a_member_that_comes_leaves_the_points_of_others_alone() -> None:
 
 
 def test_points_that_coincide_do_not_depend_on_the_order_of_members() -> None:
-    """uhashring gives a point to whoever came last (its issue 6 was a crash). 12 bits make hundreds."""
+    """uhashring gives a point to whoever came last (its issue 6 was a crash). 14 bits make thousands."""
 
     def weak(text: str) -> int:
-        return point(text) & 0xFFF
+        return point(text) & 0x3FFF
 
     names = [f"{number:032x}" for number in range(30)]
     wanted = continuum(dict.fromkeys(names, 1), weak)

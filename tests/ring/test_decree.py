@@ -91,8 +91,8 @@ BROKEN = {
         with_member(FOUNDED, 0, state=MemberState.LEAVING), pending=FOUNDED.table
     ),
     "a member id has 16 bytes": with_member(THREE, 1, member_id=b"short"),
-    "a weight is 1 to 16, not 0": with_member(THREE, 1, weight=0),
-    "a weight is 1 to 16, not 17": with_member(THREE, 1, weight=17),
+    "a weight is 1 to 8, not 0": with_member(THREE, 1, weight=0),
+    "a weight is 1 to 8, not 9": with_member(THREE, 1, weight=9),
     "characters of the zone": with_member(THREE, 1, zone="\x1b[2J"),
     "characters of the address": with_member(THREE, 1, address="\udc80"),
     "the zone is longer than 64 bytes": with_member(THREE, 1, zone="é" * 33),
