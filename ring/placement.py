@@ -8,9 +8,9 @@ its second replica, then each its third: the first member met that
 2. is below its cap, of primaries in the first round and of copies in all,
 3. is in a zone that the row has not, while there is one.
 
-Whom nobody is left for (which happens when the last places are given away) takes a full member's place in
-another row, and gives that row a member with room: a chain of such exchanges, found breadth first. So rules 1
-and 3 always hold; rule 2 gives way only where no chain exists, which no test has seen with equal weights.
+Where nobody with room fits any more, a full member is taken, and gives one of its other rows to somebody
+else: a chain of such exchanges that ends in a member with room, found breadth first. Rules 1 and 3 always
+hold. Rule 2 gives way where there is no chain, which no test has seen at the caps that the shares make.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Placing:
             self.give(partition, index)
 
     def walk(self, start: int) -> Iterator[int]:
-        """Whom one meets on the way around the circle, some of them 160 times and more."""
+        """Whom one meets on the way around the circle, each member as often as it has points."""
         return (self.circle[at] for at in chain(range(start, len(self.circle)), range(start)))
 
     def give(self, partition: int, index: int) -> None:

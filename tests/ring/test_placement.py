@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ringdict.ring import placement
 from ringdict.ring.member import Member, MemberState
 from ringdict.ring.placement import target_table
 from ringdict.ring.share import copy_shares, load_cap, primary_shares
@@ -136,6 +137,18 @@ def test_19_of_20_sets_of_names_move_less_than_1_3_of_the_ideal(count: int) -> N
     ratios = [moved_over_ideal(count, seed) for seed in range(100)]
     for found in zip(*ratios, strict=True):
         assert quantiles(found, n=20)[-1] <= 1.3
+
+
+def test_where_caps_cannot_be_kept_rows_are_still_distinct_and_zones_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Caps of 1.3 copies a row, where 3 must go somewhere: whoever is over its cap least takes the rest."""
+    monkeypatch.setattr(placement, "copy_shares", lambda weights, zones, replicas: [0.3] * len(weights))
+    traits = [(one.member_id, 1, zone) for one, zone in zip(members_of(4), "aabc", strict=True)]
+    rows = placement._Placing(traits, 64, 3).rows
+    assert all(len(set(row)) == 3 for row in rows)
+    assert all({traits[index][2] for index in row} == set("abc") for row in rows)
+    assert abs(sum(0 in row for row in rows) - sum(1 in row for row in rows)) <= 2
 
 
 def test_places_that_nobody_is_left_for_are_made_by_exchange() -> None:
