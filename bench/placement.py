@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import xxhash
 from uhashring import HashRing
 
+from ringdict.ring import placement
 from ringdict.ring.change import flip, found, join
 from ringdict.ring.codec import decode_decree, encode_decree
 from ringdict.ring.config import VIRTUAL_NODES
@@ -158,14 +159,20 @@ def times() -> Iterator[str]:
     }
     for name, call in calls.items():
         yield f"  {name:34} {microseconds(call):.2f}"
-    yield "uhashring at 100 members of 160 points"
+    yield f"uhashring at 100 members of {VIRTUAL_NODES} points"
     names = {one.member_id.hex(): 1 for one in members}
     ring = HashRing({name: {"vnodes": VIRTUAL_NODES} for name in names}, hash_fn=_hash)
     yield f"  get_node, one key, us              {microseconds(lambda: ring.get_node('user:1'), 20_000):.2f}"
     range_us = microseconds(lambda: list(ring.range("user:1", size=3)), 2_000)
     yield f"  range of 3, one key, us            {range_us:.2f}"
     yield f"  its continuum, ms                  {microseconds(lambda: continuum(names), 5) / 1000:.1f}"
+    yield f"  a table, nothing kept, ms          {microseconds(lambda: placed_afresh(members), 1) / 1000:.0f}"
     yield from times_of_decrees()
+
+
+def placed_afresh(members: Sequence[Member]) -> Table:
+    placement._placed.cache_clear()
+    return target_table(members, 4096, REPLICAS)
 
 
 def times_of_decrees() -> Iterator[str]:
@@ -176,10 +183,15 @@ def times_of_decrees() -> Iterator[str]:
     calls: dict[str, Callable[[], object]] = {
         "encode, check": lambda: encode_decree(decree),
         "decode, check": lambda: decode_decree(data),
-        "join: place, step, check": lambda: join(decree, newcomer),
+        "join: place, step, check": lambda: joined_afresh(decree, newcomer),
     }
     for name, call in calls.items():
         yield f"  {name:34} {microseconds(call, 3) / 1000:.1f}"
+
+
+def joined_afresh(decree: Decree, newcomer: Member) -> Decree:
+    placement._placed.cache_clear()
+    return join(decree, newcomer)
 
 
 def cluster_of(count: int) -> Decree:
@@ -199,8 +211,11 @@ def cluster_of(count: int) -> Decree:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=100, help="sets of names a line (default: %(default)s)")
-    for text in table_of_figures(parser.parse_args().sets):
+    parser.add_argument(
+        "--sets", type=int, default=100, help="of names a line (default: %(default)s); 0: times only"
+    )
+    sets = parser.parse_args().sets
+    for text in table_of_figures(sets) if sets else ():
         print(text, flush=True)
     for text in times():
         print(text, flush=True)

@@ -8,17 +8,15 @@ its second replica, then each its third: the first member met that
 2. is below its cap, of primaries in the first round and of copies in all,
 3. is in a zone that the row has not, while there is one.
 
-Where nobody with room fits any more, a full member is taken, and gives one of its other rows to somebody
-else: a chain of such exchanges that ends in a member with room, found breadth first. Rules 1 and 3 always
-hold. Rule 2 gives way where there is no chain, which no test has seen at the caps that the shares make.
+Where nobody with room fits any more, a full member is taken, and a member with room takes its place in
+another row. Rules 1 and 3 always hold. Rule 2 gives way where there is no such exchange, which no test has
+seen at the caps that the shares make.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import TypeAlias
@@ -123,51 +121,23 @@ class _Placing:
         return self.zones[index] not in zones or len(zones) == self.zone_count
 
     def make_room(self, partition: int) -> int:
-        """Return a member that fits into the row, after others took over one copy of it where need be."""
+        """Return a member that fits into the row, after another took over one of its copies where need be."""
         row = self.rows[partition]
-        steps: dict[int, tuple[int, int] | None] = {
-            index: None for index in range(len(self.copies)) if self.fits(index, row)
-        }
-        queue = deque(steps)
-        while queue:
-            giver = queue.popleft()
-            touched = {partition, *(where for _, where in self.chain_to(giver, steps))}
-            for taker, where in self.takers(giver, touched, steps):
-                steps[taker] = (giver, where)
-                if taker in self.open:
-                    return self.exchange(taker, steps)
-                queue.append(taker)
-        return min((index for index, step in steps.items() if step is None), key=self.fullness)
+        givers = [index for index in range(len(self.copies)) if self.fits(index, row)]
+        for giver in givers:
+            if self.hand_over(giver):
+                return giver
+        return min(givers, key=lambda index: (self.copies[index] / self.caps[index], index))
 
-    def fullness(self, index: int) -> tuple[float, int]:
-        return self.copies[index] / self.caps[index], index
-
-    def takers(
-        self, giver: int, touched: AbstractSet[int], seen: Mapping[int, tuple[int, int] | None]
-    ) -> list[tuple[int, int]]:
-        """Return who could stand in for a member, and in which row: none that the chain has touched already,
-        none that the member is the primary owner of."""
-        found: dict[int, int] = {}
-        for where, row in enumerate(self.rows):
-            if giver in row[1:] and where not in touched:
+    def hand_over(self, giver: int) -> bool:
+        """Give one copy of a full member, of a row that it is not the primary owner of, to one with room."""
+        for row in self.rows:
+            if giver in row[1:]:
                 rest = [index for index in row if index != giver]
-                for index in range(len(self.copies)):
-                    if index not in seen and index not in found and self.fits(index, rest):
-                        found[index] = where
-        return list(found.items())
-
-    def chain_to(self, taker: int, steps: Mapping[int, tuple[int, int] | None]) -> Iterator[tuple[int, int]]:
-        """The exchanges that lead to a taker, last first: who gives, and in which row."""
-        while (step := steps[taker]) is not None:
-            yield step
-            taker = step[0]
-
-    def exchange(self, taker: int, steps: Mapping[int, tuple[int, int] | None]) -> int:
-        """Carry out the chain that ends in `taker`; return whom it begins with, who has room now."""
-        for giver, where in self.chain_to(taker, steps):
-            row = self.rows[where]
-            row[row.index(giver)] = taker
-            self.count(giver, -1)
-            self.count(taker, 1)
-            taker = giver
-        return taker
+                taker = min((index for index in self.open if self.fits(index, rest)), default=None)
+                if taker is not None:
+                    row[row.index(giver)] = taker
+                    self.count(giver, -1)
+                    self.count(taker, 1)
+                    return True
+        return False

@@ -116,7 +116,7 @@ def test_a_newcomer_and_another_weight_are_two_changes() -> None:
 
 def test_a_row_does_not_lose_a_member_by_the_member_being_forgotten() -> None:
     """A number that stands for nobody must not pass for an empty place."""
-    two = cluster_of(2)
+    two = replace(cluster_of(2), table=Table.of([[0, 1]] * PARTITIONS, 3))
     forgot = Decree(
         two.cluster_id,
         two.epoch + 1,
