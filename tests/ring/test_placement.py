@@ -156,6 +156,8 @@ def test_places_that_nobody_is_left_for_are_made_by_exchange() -> None:
     members = [member(number, weight=(1, 2, 4)[number % 3]) for number in range(5)]
     table = target_table(members, 1024, 3)
     weights = [one.weight for one in members]
+    placing = placement._Placing([(one.member_id, one.weight, "") for one in members], 1024, 3)
+    assert placing.copies == [sum(index in row for row in placing.rows) for index in range(5)]
     caps = [load_cap(share, 1024) for share in copy_shares(weights, [""] * 5, 3)]
     assert all(len(row) == 3 for row in table.rows())
     assert all(copies <= cap for copies, cap in zip(table.copies(5), caps, strict=True))

@@ -57,6 +57,6 @@ def test_shares_add_up_and_nobody_is_asked_for_more_than_all(
 
 
 def test_the_cap_is_a_tenth_above_the_mean_rounded_up() -> None:
-    assert load_cap(0.3, 1000) == 330  # 1.1 * 300 is 330.00000000000006 in floats
+    assert load_cap(1 / 5, 1000) == 220  # in floats it is 220.00000000000003
     assert load_cap(1 / 3, 1024) == 376
     assert load_cap(0.0001, 1) == 1
