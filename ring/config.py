@@ -41,8 +41,8 @@ REPLICAS_MAX = 7
 
 VIRTUAL_NODES = 640
 """Points of one member on the continuum. The more even the shares are, the fewer members stand at their cap,
-and the less a join moves: with 160 a join to 100 members moved 1.33 of the ideal (95th percentile), with
-640 it is 1.24; more than that gain nothing."""
+and the less a join moves: with 160 points a join to 100 members moved 1.33 of the ideal (95th percentile of
+100 sets of ids), with 640 it is 1.28. The promise is 1.3."""
 
 LOAD_RATIO = 1.10
 """How far the fullest member may lie above its fair share. No slack at all costs 3 to 4 times the ideal
