@@ -10,6 +10,8 @@ from typing import Final
 
 import xxhash
 
+from .config import PARTITIONS_DEFAULT, PARTITIONS_MAX
+
 __all__ = [
     "PARTITIONS_DEFAULT",
     "PARTITIONS_MAX",
@@ -18,12 +20,6 @@ __all__ = [
     "key_hash",
     "partition_of",
 ]
-
-PARTITIONS_DEFAULT: Final = 1024
-"""Good to 32 nodes: 32 partitions a node keep the load of the fullest within a tenth of the mean."""
-
-PARTITIONS_MAX: Final = 1 << 16
-"""A partition number takes two bytes in the store's keys."""
 
 DICT_ID_BYTES: Final = 8
 

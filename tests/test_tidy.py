@@ -228,11 +228,12 @@ def stem(name: str) -> str:
 
 def test_every_limit_has_a_unit_and_a_reason() -> None:
     broken: list[str] = []
-    for name, has_reason in constants_of(parsed(checkout() / "node" / "config.py")):
-        if not has_reason:
-            broken.append(f"{name}: no reason under it")
-        if not CONFIG_NAME.match(name):
-            broken.append(f"{name}: does not end in a unit")
+    for path in checkout().glob("*/config.py"):
+        for name, has_reason in constants_of(parsed(path)):
+            if not has_reason:
+                broken.append(f"{name_of(path)}: {name}: no reason under it")
+            if not CONFIG_NAME.match(name):
+                broken.append(f"{name_of(path)}: {name}: does not end in a unit")
     assert not broken, report(broken)
 
 
