@@ -23,7 +23,13 @@ from hashlib import blake2b
 from struct import Struct, pack, unpack
 from typing import Final
 
-from .config import CLUSTER_PARTITIONS_MAX, DECREE_BODY_BYTES_MAX, DECREE_BYTES_MAX, REPLICAS_MAX
+from .config import (
+    CLUSTER_PARTITIONS_MAX,
+    DECREE_BODY_BYTES_MAX,
+    DECREE_BYTES_MAX,
+    FORMER_SETS_MAX,
+    REPLICAS_MAX,
+)
 from .decree import DIGEST_BYTES, Decree, DecreeError, check_decree
 from .member import Member, MemberState
 from .table import EMPTY_PLACE, Table
@@ -54,7 +60,7 @@ def encode_decree(decree: Decree) -> bytes:
 def decode_decree(data: bytes) -> Decree:
     """Return the decree that `data` is the encoding of. DecreeError for anything else, at a bounded cost.
 
-    The cost is some milliseconds and 2 MiB, whatever the bytes are.
+    The cost is never above that of the largest decree: some 0.12 s of CPU, and 2 MiB unpacked.
     """
     if not _ENVELOPE.size < len(data) <= DECREE_BYTES_MAX:
         raise DecreeError(f"{len(data)} bytes are no decree")
@@ -156,6 +162,8 @@ def _parsed(reader: _Reader) -> Decree:
     pending = Table(reader.take(partitions * replicas), replicas) if has_pending else None
     since = unpack(f">{partitions}Q", reader.take(8 * partitions))
     counts = reader.take(partitions)
+    if max(counts) > FORMER_SETS_MAX:  # before a million of them are made
+        raise DecreeError(f"a partition with {max(counts)} former sets, where {FORMER_SETS_MAX} are the most")
     former = tuple(tuple(_former_set(reader, replicas) for _ in range(count)) for count in counts)
     if reader.at != len(reader.body):
         raise DecreeError("a decree with something behind it")
