@@ -96,7 +96,7 @@ _WRITES = (
         title="by how much the files grow in 10 s of puts of what is there",
         operation="put",
         unit=MEGABYTES,
-        contestants=(INTERVAL, RINGDICT, DISKCACHE),
+        contestants=(INTERVAL,),
         targets=(AtMost(200e6),),
     ),
     Race(

@@ -17,7 +17,7 @@ from .config import COMPACTION_POLL_S
 from .datafile import DATA, FILE_MODE, LMDB_MAJOR
 from .disk import SystemDisk
 from .folder import ENTRIES, Tenancy, prepare
-from .restart import settle
+from .restart import forget, settle
 
 COPY = "compact.tmp"
 """What a compaction writes into; what is left of one that died is removed by the next."""
@@ -49,7 +49,7 @@ def compact(folder: Path, *, progress: Progress | None = None) -> Compaction:
     tenancy = Tenancy(folder)
     try:
         tenancy.seize()
-        settle(folder, SystemClock().boot_id(), SystemDisk(), heal=True)
+        settle(folder, SystemClock().boot_id(), SystemDisk())
         return _rewrite(data, folder / COPY, progress)
     finally:
         tenancy.close()
@@ -64,6 +64,7 @@ def _rewrite(data: Path, work: Path, progress: Progress | None) -> Compaction:
         copy = work / DATA
         _sync(copy)
         after_bytes = copy.stat().st_size
+        forget(data.parent.parent, SystemDisk())  # sync points of the old file, if its disk has failed
         copy.replace(data)
         _sync(data.parent)
         return Compaction(before_bytes, after_bytes)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import lmdb
 
-from ..exception import Error, StoreFullError, UnavailableError
-from .config import FULL_BYTES, READERS_MAX
+from ..exception import Error, OutcomeUnknownError, StoreFullError, UnavailableError
+from .config import FORK_WAIT_S_MAX, FULL_BYTES, READERS_MAX
 from .folder import ELSEWHERE
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,6 +49,18 @@ def forked_inside(folder: Path) -> UnavailableError:
     )
 
 
+def forked_over(folder: Path) -> str:
+    """A fork did not wait any longer."""
+    return f"forked while a transaction of another thread on {folder} was open for over {FORK_WAIT_S_MAX} s"
+
+
+def half_committed(error: lmdb.Error, folder: Path) -> OutcomeUnknownError:
+    """The page that decides was not written, or was."""
+    return OutcomeUnknownError(
+        f"the commit to the store in {folder} failed at its last page ({error}): it may have happened"
+    )
+
+
 def no_map(folder: Path) -> UnavailableError:
     """Nothing of the data file can be mapped."""
     return UnavailableError(f"the system gives no address space for the store in {folder}; see `ulimit -v`")
@@ -62,6 +74,19 @@ def commit_refused(error: lmdb.Error, folder: Path) -> Error:
     return UnavailableError(
         f"the disk refused a commit to the store in {folder} ({error}). Nothing was written"
     )
+
+
+def owned(owner: bytes, folder: Path) -> UnavailableError:
+    """The store was handed to a node."""
+    return UnavailableError(
+        f"the store in {folder} now belongs to the node {owner.decode(errors='replace')}: set "
+        "RINGDICT_URL to that node's address, so that writes go through it"
+    )
+
+
+def already_open(folder: Path) -> UnavailableError:
+    """LMDB allows one handle to a process; a second would take the first one's locks away."""
+    return UnavailableError(f"this process has the store in {folder} open already, by another way")
 
 
 def disk_full(folder: Path) -> StoreFullError:

@@ -160,6 +160,9 @@ SYNC_PACE_S = 0.02
 SYNC_POLL_S = 0.05
 """Between two looks of the keeper's thread whether a sync point is due."""
 
+SYNC_RETRY_S = 1.0
+"""After a sync point that did not come off, since the disk is full or the process out of descriptors."""
+
 SYNC_IDLE_S = 10.0
 """After so long without a write the keeper's thread ends; the next write starts another."""
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
+from typing import TypeAlias
 
 import lmdb
 
@@ -37,6 +39,32 @@ LOCK = "lock.mdb"
 FILE_MODE = 0o666
 BLOCK_BYTES = 512
 """What `st_blocks` counts, whatever the file system's own blocks are."""
+
+
+Place: TypeAlias = tuple[int, int]
+"""A folder's device and inode, whatever its path."""
+
+_claimed: set[Place] = set()
+_claiming = threading.Lock()
+
+
+def claim(folder: Path) -> Place | None:
+    """Take it that this process is to have the environment in `folder` open; None if it has already.
+
+    To open and close the lock file beside an open environment would drop the locks that LMDB has on it.
+    """
+    status = folder.stat()
+    place = status.st_dev, status.st_ino
+    with _claiming:
+        if place in _claimed:
+            return None
+        _claimed.add(place)
+    return place
+
+
+def release(place: Place | None) -> None:
+    """Take a claim back."""
+    _claimed.discard(place or (0, 0))
 
 
 def half_made(folder: Path) -> bool:

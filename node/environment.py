@@ -24,7 +24,6 @@ import lmdb
 from ..exception import (
     ClosedError,
     Error,
-    OutcomeUnknownError,
     StoreDamagedError,
 )
 from . import complaint, datafile
@@ -59,6 +58,7 @@ class Environment:
         #: What keeps the newest sync point whole, where there is a keeper. It exists while LMDB is open.
         self.hold: Hold | None = None
         self._inherited: lmdb.Environment | None = None
+        self._place: datafile.Place | None = None
         self._closed = False
         self._inherited_busy = False
         self._fork_holds_writer = False
@@ -227,6 +227,9 @@ class Environment:
                 raise ClosedError(f"the store in {self.path.parent} was closed")
             if self._lmdb is None:
                 self._close_inherited()
+                self._place = datafile.claim(self.path)
+                if self._place is None:
+                    raise complaint.already_open(self.path.parent)
                 if not datafile.reserve_lock_file(self.path):
                     raise complaint.disk_full(self.path.parent)
                 self.hold = Hold(self.path) if self.keeper is not None else None
@@ -282,6 +285,12 @@ class Environment:
             self._lmdb.close()
             self._lmdb = None
             self._end_hold()
+        datafile.release(self._place)
+
+    def shut(self) -> None:
+        """Close; the next use opens it again."""
+        with self.writer, self._pausing():
+            self._drop()
 
     def close(self) -> None:
         """Close for good. Waits for open transactions."""
@@ -322,12 +331,7 @@ class Environment:
         if self._fork_is_clean:
             self._let_go()
         else:
-            warnings.warn(
-                f"forked while a transaction of another thread on {self.path.parent} was open for over "
-                f"{FORK_WAIT_S_MAX} s",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            warnings.warn(complaint.forked_over(self.path.parent), RuntimeWarning, stacklevel=3)
 
     def after_fork_in_parent(self) -> None:
         """Go on as before."""
@@ -341,6 +345,7 @@ class Environment:
             self._inherited = self._lmdb
             self._inherited_busy = not self._fork_is_clean
         self._lmdb = None
+        datafile.release(self._place)
         self._fresh_locks()
 
     # -- errors ------------------------------------------------------------------------------------
@@ -379,9 +384,7 @@ class Environment:
         try:
             self.open().begin(write=True).abort()
         except lmdb.PanicError:
-            return OutcomeUnknownError(
-                f"the commit to the store in {folder} failed at its last page ({error}): it may have happened"
-            )
+            return complaint.half_committed(error, folder)
         except lmdb.Error as worse:
             return self.translated(worse)
         return complaint.commit_refused(error, folder)

@@ -98,6 +98,13 @@ class Tenancy:
             UnavailableError: a process is rewriting the store, or has it open with another durability, and
                 did not end within `ENTER_TIMEOUT_S`.
         """
+        try:
+            return self._enter(durability, default, alone)
+        except BaseException:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            raise
+
+    def _enter(self, durability: str | None, default: str, alone: Callable[[], None]) -> str:
         deadline_s = time.monotonic() + ENTER_TIMEOUT_S
         while True:
             if self._try(fcntl.LOCK_EX):
@@ -148,8 +155,8 @@ class Tenancy:
         return os.pread(self._descriptor, DURABILITY_BYTES_MAX, 0).decode(errors="replace").strip()
 
     def _write(self, durability: str) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, durability.encode(), 0)
+        # Over what is there: on a full disk, what was cut off might not be given back.
+        os.pwrite(self._descriptor, durability.encode().ljust(DURABILITY_BYTES_MAX), 0)
 
     def _complaint(self, what: str) -> UnavailableError:
         pids = [str(pid) for pid in lock_holders(self._path) if pid != os.getpid()]

@@ -24,12 +24,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+import weakref
 from contextlib import suppress
 from fcntl import flock
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakMethod
 
 from ..exception import StoreDamagedError, StoreFullError, UnavailableError
 from . import complaint
@@ -41,6 +40,7 @@ from .config import (
     SYNC_PACE_S,
     SYNC_PAGES,
     SYNC_POLL_S,
+    SYNC_RETRY_S,
     SYNC_TAKING_S,
     UNSYNCED_PAGES_MAX,
 )
@@ -48,10 +48,10 @@ from .datafile import DATA
 from .disk import Disk
 from .folder import ENTRIES
 from .gate import UNLOCK, WriterGate
-from .metapage import in_force, read_metas
+from .metapage import in_force
 from .readertable import Hold
 from .synccell import SyncCell
-from .syncpoint import SYNCED, SideFile, SyncPoint, remove_dead
+from .syncpoint import METAS_BYTES, SYNCED, SideFile, SyncPoint, remove_dead
 
 if TYPE_CHECKING:
     import lmdb
@@ -59,18 +59,27 @@ if TYPE_CHECKING:
     from .environment import Environment
 
 
-def at_end(finish: WeakMethod[Callable[[], None]]) -> None:
-    """Have it called when the interpreter ends normally, in a child of multiprocessing too."""
+_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
+"""Those that have something to do when the interpreter ends."""
+_told: list[int] = []
+"""The processes, of which this is the last, that told multiprocessing of it."""
 
-    def call() -> None:
-        method = finish()
-        if method is not None:
-            method()
 
-    atexit.register(call)
+def _at_end() -> None:
+    for keeper in list(_keepers):
+        keeper.finish()
+
+
+def _tell_multiprocessing() -> None:
+    """It ends its children without calling what `atexit` knows, and a child forgets what its parent told."""
     multiprocessing = sys.modules.get("multiprocessing.util")
-    if multiprocessing is not None:  # it ends its children without calling what `atexit` knows
-        multiprocessing.Finalize(None, call, exitpriority=0)
+    if multiprocessing is not None and _told[-1:] != [os.getpid()]:
+        _told.append(os.getpid())
+        multiprocessing.Finalize(None, _at_end, exitpriority=0)
+
+
+# Here, so that it comes after what is registered later: threads that write finish first.
+atexit.register(_at_end)
 
 
 class Keeper:
@@ -113,8 +122,8 @@ class Keeper:
         #: The last transaction of this process, and when the first was that no sync point has yet (0: none).
         self._last = 0
         self._since_ms = 0
-        if background:
-            at_end(WeakMethod(self._finish))
+        _keepers.add(self)
+        _tell_multiprocessing()
 
     # -- for who writes, with the gate in hand ---------------------------------------------------------
 
@@ -140,6 +149,7 @@ class Keeper:
         self._last = transaction
         if not self._since_ms:
             self._since_ms = self._host.monotonic_ms()
+        if self._thread is None:
             self._wake()
 
     def pace(self) -> None:
@@ -170,7 +180,7 @@ class Keeper:
 
     def _look(self) -> tuple[bytes, int]:
         """Step 1: both meta pages, and how many pages were written until then."""
-        return read_metas(self._folder / ENTRIES / DATA), self._cell.pages
+        return os.pread(self._opened_data(), METAS_BYTES, 0), self._cell.pages
 
     def _record(self, metas: bytes, pages: int) -> None:
         """Steps 2 to 4. Of two threads, the later look may come here first: then it stands for both."""
@@ -193,8 +203,9 @@ class Keeper:
 
     def _write(self, point: SyncPoint) -> None:
         """Steps 2 and 3."""
+        data = self._opened_data()
         try:
-            self._disk.sync_data(self._opened_data())
+            self._disk.sync_data(data)
         except OSError as error:
             self._cell.failed = True  # what it did not take now, it may forget without another word
             raise self._failure() from error
@@ -208,7 +219,10 @@ class Keeper:
     def _opened_data(self) -> int:
         """The data file, open as long as this process writes: an error of the disk is told to each once."""
         if self._data is None:
-            self._data = os.open(self._folder / ENTRIES / DATA, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._data = os.open(self._folder / ENTRIES / DATA, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise complaint.of_system(error, self._folder) from error
         return self._data
 
     def _failure(self) -> UnavailableError:
@@ -224,16 +238,21 @@ class Keeper:
         if self._thread is None and self._background:
             with self._starting:
                 if self._thread is None and not self._closed:
-                    self._thread = threading.Thread(target=self._serve, name="ringdict-keeper", daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._serve, name="ringdict-keeper", daemon=True)
+                    with suppress(RuntimeError):  # no thread to be had: the next write asks again
+                        thread.start()
+                        self._thread = thread
         self._woken.set()
 
     def _serve(self) -> None:
         idle_s = 0.0
         while not self._closed:
-            if self.due():
-                with suppress(UnavailableError, StoreFullError, StoreDamagedError):
-                    self.take_if_nobody_does()  # else writers will be told, or it comes off the next time
+            pause_s = SYNC_POLL_S
+            try:
+                if self.due():
+                    self.take_if_nobody_does()
+            except Exception:  # noqa: BLE001 - whatever it is, the next sync point may come off
+                pause_s = SYNC_RETRY_S
             idle_s = 0.0 if self._since_ms else idle_s + SYNC_POLL_S
             if idle_s > SYNC_IDLE_S:
                 with self._starting:
@@ -241,7 +260,7 @@ class Keeper:
                         self._thread = None
                         return
             self._woken.clear()
-            self._woken.wait(SYNC_POLL_S)
+            self._woken.wait(pause_s)
 
     def due(self) -> bool:
         """Whether something of this process has waited long enough for a sync point."""
@@ -257,7 +276,7 @@ class Keeper:
     def take_if_nobody_does(self) -> None:
         """`take`, unless another process is at it, and not for too long."""
         now_ms = self._host.monotonic_ms()
-        if now_ms < self._cell.taking_until_ms:
+        if 0 < self._cell.taking_until_ms - now_ms <= SYNC_TAKING_S * 1000:
             return
         self._cell.taking_until_ms = now_ms + int(SYNC_TAKING_S * 1000)
         try:
@@ -273,10 +292,10 @@ class Keeper:
         self._woken.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
-        self._finish()
+        self.finish()
         self.forget()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Bring what this process wrote to disk, if it is not yet."""
         if self._last > self._cell.transaction:
             with suppress(UnavailableError, StoreFullError, StoreDamagedError):
@@ -284,6 +303,7 @@ class Keeper:
 
     def forget(self) -> None:
         """Close the files, in a process that has no part in them any more."""
+        _keepers.discard(self)
         self._last = 0
         if self._data is not None:
             os.close(self._data)

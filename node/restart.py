@@ -8,15 +8,14 @@ from pathlib import Path
 from .datafile import DATA
 from .disk import Disk
 from .folder import ENTRIES
-from .synccell import cell_path, has_failed
+from .synccell import SyncCell, cell_path, has_failed
 from .syncpoint import SYNCED, newest, points, side_files
 
 
-def settle(folder: Path, boot_id: bytes, disk: Disk, *, heal: bool = False) -> bool:
+def settle(folder: Path, boot_id: bytes, disk: Disk) -> bool:
     """Bring the store in `folder` to where its data file is on disk whole. It must be open nowhere.
 
-    If the operating system went down since the last sync point, the store goes back to that. `heal`: the
-    data file is about to be rewritten, so that a disk that failed meanwhile does not matter.
+    If the operating system went down since the last sync point, the store goes back to that.
 
     Returns:
         Whether it went back.
@@ -26,10 +25,10 @@ def settle(folder: Path, boot_id: bytes, disk: Disk, *, heal: bool = False) -> b
     """
     point = newest(folder)
     if point is None:
-        _remove_all(folder, disk)
+        forget(folder, disk)
         return False
     back = point.boot_id != boot_id
-    if not back and not heal and has_failed(folder):
+    if not back and has_failed(folder):
         return False  # nobody can tell what is on the disk, and the last sync point must stay
     descriptor = os.open(folder / ENTRIES / DATA, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -38,11 +37,11 @@ def settle(folder: Path, boot_id: bytes, disk: Disk, *, heal: bool = False) -> b
         disk.sync_data(descriptor)
     finally:
         os.close(descriptor)
-    _remove_all(folder, disk)
+    forget(folder, disk)
     return back
 
 
-def _remove_all(folder: Path, disk: Disk) -> None:
+def forget(folder: Path, disk: Disk) -> None:
     """Remove the side files, the one that counts last: an older point's pages may be gone."""
     if not (folder / SYNCED).exists():
         return
@@ -55,4 +54,5 @@ def _remove_all(folder: Path, disk: Disk) -> None:
     for path in in_order[-1:]:
         path.unlink()
         disk.sync_names(folder / SYNCED)
-    cell_path(folder).unlink(missing_ok=True)
+    if cell_path(folder).exists():  # kept, since a full disk may have no room for another
+        SyncCell(folder).clear()

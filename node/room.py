@@ -24,13 +24,18 @@ class Room:
             StoreFullError: there is none to be had.
         """
         limit_bytes = self._size_bytes_max
-        if self._environment.grow(limit_bytes):
-            return
-        assert limit_bytes is not None, "a map without a limit grows, or says why not"
+        try:
+            if self._environment.grow(limit_bytes):
+                return
+        except StoreFullError:
+            if self._keeper is None or self._synced:
+                raise
         if self._keeper is not None and not self._synced:
             self._synced = True
             self._keeper.take_here()
-        elif adding or not self._environment.grow(limit_bytes + STORE_SLACK_BYTES):
+            return
+        assert limit_bytes is not None, "a map without a limit grows, or says why not"
+        if adding or not self._environment.grow(limit_bytes + STORE_SLACK_BYTES):
             raise StoreFullError(
                 f"the store in {self._environment.path.parent} has reached its limit of {limit_bytes} bytes "
                 "(store_bytes_max). Nothing was written: remove something, or raise the limit"

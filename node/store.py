@@ -16,9 +16,9 @@ from typing import TypeVar
 
 import lmdb
 
-from ..exception import ClosedError, Error, StoreDamagedError, UnavailableError
+from ..exception import ClosedError, StoreDamagedError, UnavailableError
+from . import complaint, fork, layout
 from . import folder as folders
-from . import fork, layout
 from .clock import Clock, HybridClock, Random, SystemClock, system_random
 from .config import GATE_TIMEOUT_S, MAP_BYTES, STALE_READERS_COMMITS, VALUE_BYTES_DEFAULT
 from .disk import Disk, SystemDisk
@@ -37,7 +37,7 @@ from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
 from .table import Table
 from .transaction import DictState, WriteTransaction
-from .writer import Done, Outcome, Writer
+from .writer import Done, Outcome, Writer, outcome_of
 
 R = TypeVar("R")
 Job = Callable[[WriteTransaction], R]
@@ -183,7 +183,7 @@ class Store:
             )
         try:
             left_s = timeout_s - (self.host.monotonic_ms() - start_ms) / 1000
-            return self._transact(lambda transaction: [_outcome(job, transaction) for job in jobs], left_s)
+            return self._transact(lambda transaction: [outcome_of(job, transaction) for job in jobs], left_s)
         finally:
             writer.release()
 
@@ -221,7 +221,7 @@ class Store:
                 known = {}
                 owner = raw.get(layout.OWNER)
                 if owner is not None:
-                    raise self._owned(owner)
+                    raise complaint.owned(owner, self.folder)
             assert self._cell is not None
             transaction = WriteTransaction(raw, self._cell, self._clock, self.host, self._node, known)
             result = job(transaction)
@@ -253,12 +253,6 @@ class Store:
             self.environment.clear_stale_readers()
         if transaction.sweepable:
             self.wake_sweeper()
-
-    def _owned(self, owner: bytes) -> UnavailableError:
-        return UnavailableError(
-            f"the store in {self.folder} now belongs to the node {owner.decode(errors='replace')}: set "
-            "RINGDICT_URL to that node's address, so that writes go through it"
-        )
 
     # -- sweeping ----------------------------------------------------------------------------------
 
@@ -293,13 +287,13 @@ class Store:
                 raise ClosedError(f"the store in {self.folder} was closed")
             try:
                 self._open()
-            except Error:
-                raise
             except OSError as error:
                 raise UnavailableError(
                     f"cannot open the store in {self.folder}: {error}. {folders.ELSEWHERE}"
                 ) from error
-            self._opened = True
+            finally:
+                if not self._opened:
+                    self._shut()
         if self._sweeper.due_in_s() == NOW:
             self.wake_sweeper()
 
@@ -336,6 +330,17 @@ class Store:
         if self.environment.damaged:
             self._note_damage()
         self.environment.clear_stale_readers()
+        self._opened = True
+
+    def _shut(self) -> None:
+        """Be as before `_open`: what is half open is opened anew, as by another process."""
+        if self.keeper is not None:
+            self.keeper.forget()
+            self.keeper = None
+        self.environment.shut()
+        tenancy, self._tenancy = self._tenancy, None
+        if tenancy is not None:
+            tenancy.close()
 
     def _settle(self, boot_id: bytes) -> None:
         self._went_back = settle(self.folder, boot_id, self._disk) or self._went_back
@@ -359,10 +364,13 @@ class Store:
             if self._gate is not None:
                 self._gate.close()
                 self._gate = None
-            if self._tenancy is not None:
-                self._tenancy.leave(lambda: self._settle(self.host.boot_id()))
-                self._tenancy = None
-        fork.forget(self)
+            fork.forget(self)
+            tenancy, self._tenancy = self._tenancy, None
+            try:
+                if tenancy is not None:
+                    tenancy.leave(lambda: self._settle(self.host.boot_id()))
+            except OSError as error:  # what was written is there, but for a power cut
+                raise complaint.of_system(error, self.folder) from error
 
     def before_fork(self) -> None:
         """Wait until nothing of the store is under way in this process, and let nothing begin."""
@@ -384,16 +392,3 @@ class Store:
         if self._tenancy is not None:
             self._tenancy.close()
         self._fresh_locks()
-
-
-def _outcome(job: Job[R], transaction: WriteTransaction) -> Outcome[R]:
-    """One job of several: its error is its own, and the others go on."""
-    writes = transaction.writes
-    try:
-        return Outcome(job(transaction), None)
-    except lmdb.Error:
-        raise
-    except Exception as error:
-        if transaction.writes != writes:
-            raise  # it broke its promise: nothing of this transaction may stand
-        return Outcome(None, error)

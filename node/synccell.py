@@ -17,6 +17,7 @@ from .syncpoint import SYNCED
 CELL = "cell"
 FILE_BYTES = 4096
 SYNCED_TRANSACTION, PAGES, PAGES_SYNCED, TAKING_UNTIL_MS, FAILED = range(5)
+WORDS = 5
 
 
 class SyncCell:
@@ -34,6 +35,11 @@ class SyncCell:
             self._words = memoryview(mmap.mmap(descriptor, FILE_BYTES)).cast("Q")
         finally:
             os.close(descriptor)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for word in range(WORDS):
+            self._words[word] = 0
 
     @property
     def transaction(self) -> int:

@@ -22,6 +22,7 @@ from xxhash import xxh3_128_digest
 from .clock import Random
 from .datafile import FILE_MODE, reserve_file
 from .disk import Disk
+from .folder import ENTRIES
 from .metapage import META_PAGES, PAGE_BYTES
 
 SYNCED = "synced"
@@ -69,22 +70,31 @@ class SideFile:
 
     def __init__(self, folder: Path, disk: Disk, random: Random) -> None:
         self._folder = folder
+        #: Whose names must be on disk as well, since the store may be new.
+        self._others = folder.parent, folder.parent / ENTRIES, folder.parent.parent
         self._disk = disk
         self._path = folder / f"{os.getpid()}-{random(4).hex()}{SUFFIX}"
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        self._written = 0
+        try:
+            self._reserve()
+        except BaseException:
+            self._path.unlink()
+            self.close()
+            raise
+
+    def _reserve(self) -> None:
         flock(self._descriptor, LOCK_EX | LOCK_NB)
         if not reserve_file(self._descriptor, SLOTS * SLOT_BYTES):  # later writes find their blocks there
-            self._path.unlink()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._written = 0
 
     def write(self, point: SyncPoint) -> None:
         """Tell of a sync point; on disk when this returns. Raises `OSError`, and then the last one stands."""
         self._disk.write(self._descriptor, point.encode(), self._written % SLOTS * SLOT_BYTES)
         self._disk.sync_side_file(self._descriptor)
         if not self._written:
-            self._disk.sync_names(self._folder)
-            self._disk.sync_names(self._folder.parent)
+            for folder in (self._folder, *self._others):
+                self._disk.sync_names(folder)
         self._written += 1
 
     def close(self) -> None:
@@ -126,7 +136,8 @@ def remove_dead(folder: Path, transaction: int) -> None:
             continue
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
-            path.unlink(missing_ok=True)
+            if max(point.transaction for point in points(path)) < transaction:  # it may have written since
+                path.unlink(missing_ok=True)
         except BlockingIOError:
             pass  # it lives
         finally:

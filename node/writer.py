@@ -15,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
+import lmdb
+
 from ..exception import ClosedError, UnavailableError
 from .config import GATE_TIMEOUT_S, GROUP_REQUESTS_MAX, WRITER_IDLE_S, WRITER_QUEUE_REQUESTS_MAX
 
 if TYPE_CHECKING:
     from .store import Job
+    from .transaction import WriteTransaction
 
 R = TypeVar("R")
 
@@ -173,3 +176,16 @@ class Writer:
             if bell is not None:
                 bell.ring()
         return True
+
+
+def outcome_of(job: Callable[[WriteTransaction], R], transaction: WriteTransaction) -> Outcome[R]:
+    """One job of several: its error is its own, and the others go on."""
+    writes = transaction.writes
+    try:
+        return Outcome(job(transaction), None)
+    except lmdb.Error:
+        raise
+    except Exception as error:
+        if transaction.writes != writes:
+            raise  # it broke its promise: nothing of this transaction may stand
+        return Outcome(None, error)

@@ -24,9 +24,9 @@ from ringdict.node.datafile import DATA
 from ringdict.node.disk import SystemDisk
 from ringdict.node.folder import ENTRIES
 from ringdict.node.keeper import Keeper
-from ringdict.node.readertable import HOLD_TAG, ReaderTable
+from ringdict.node.readertable import HOLD_TAG, ReaderTable, Slot
 from ringdict.node.store import Store
-from ringdict.node.syncpoint import SYNCED, newest, side_files
+from ringdict.node.syncpoint import newest, points, remove_dead, side_files
 
 from .audit import check_consistent
 from .child import Child, Line, wait_until
@@ -94,7 +94,7 @@ def test_the_last_to_close_leaves_nothing_to_go_back_to(clusters: MakeCluster) -
     opened(cluster)["k"] = "v"
     assert newest(folder) is not None
     cluster.close()
-    assert os.listdir(folder / SYNCED) == []
+    assert list(side_files(folder)) == []
 
 
 def write_and_close(_: Line, cluster: Cluster) -> None:
@@ -265,11 +265,21 @@ def write_then_stop(_: Line, cluster: Cluster, where: str) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def holds_of(line: Line, folder: Path) -> list[Slot]:
+    """In a process of its own, since to open and close the lock file drops the locks that one has on it."""
+    line.recv()
+    table = ReaderTable(folder / ENTRIES)
+    return [slot for slot in table.slots().values() if slot.thread == HOLD_TAG]
+
+
 @pytest.mark.parametrize("where", ["idle", "in a sync"])
 def test_a_stopped_process_holds_up_nobody_and_no_page(cluster: Cluster, where: str) -> None:
     d = opened(cluster)
     d.update(dict.fromkeys(range(2000), "x" * 4000))
-    with Child(write_then_stop, cluster, where) as child:
+    with (
+        Child(holds_of, cluster.store.folder) as looker,
+        Child(write_then_stop, cluster, where) as child,
+    ):
         wait_until(lambda: state_of(child.pid) == "T", "a stopped process")
         before_bytes = file_bytes(cluster)
         end_s = time.monotonic() + 3 * SYNC_TAKING_S
@@ -281,8 +291,8 @@ def test_a_stopped_process_holds_up_nobody_and_no_page(cluster: Cluster, where: 
             longest_s = max(longest_s, time.monotonic() - start_s)
         assert file_bytes(cluster) < before_bytes + 200 * MIB
         assert longest_s < 1.0
-        table = ReaderTable(cluster.store.folder / ENTRIES)
-        holds = [slot for slot in table.slots().values() if slot.thread == HOLD_TAG]
+        looker.line.send("now")
+        holds = looker.result()
         assert {slot.pid for slot in holds} == {child.pid, os.getpid()}
         assert len({slot.transaction for slot in holds}) == 1, "the stopped one's is raised as well"
         assert synced(cluster) > number // 2
@@ -430,6 +440,161 @@ def test_a_side_file_that_cannot_be_written_leaves_the_last_point(
     disk._left = 1
     keeper_of(cluster).take()
     assert synced(cluster) == transaction_of(cluster)
+
+
+def test_a_process_without_descriptors_is_no_failed_disk(
+    clusters: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = clusters(durability="interval", background=False)
+    d = opened(cluster)
+    keeper_of(cluster).forget()  # as before its first sync point
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any, **__: Any) -> int:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patch.setattr(os, "open", fail)
+        with pytest.raises(UnavailableError, match="Too many open files"):
+            keeper_of(cluster).take()
+    d["k"] = "v"
+    keeper_of(cluster).take()
+    assert synced(cluster) == transaction_of(cluster)
+
+
+def test_the_thread_outlives_whatever_goes_wrong(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    d = opened(cluster)
+    d["k"] = 0
+    wait_until(lambda: synced(cluster) == transaction_of(cluster), "a sync point")
+    failed: list[None] = []
+
+    def fail(*_: Any) -> None:
+        failed.append(None)
+        raise ValueError("unforeseen")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ringdict.node.keeper.remove_dead", fail)
+        d["k"] = 1
+        wait_until(lambda: bool(failed), "a sync point that fails")
+    d["k"] = 2
+    wait_until(lambda: synced(cluster) == transaction_of(cluster), "the next sync point")
+
+
+def test_a_side_file_for_which_there_is_no_room_leaves_nothing_behind(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = opened(cluster)
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("ringdict.node.syncpoint.reserve_file", lambda *_: False)
+        keeper_of(cluster).forget()
+        for _ in range(5):
+            d["k"] = 1
+            with pytest.raises(StoreFullError):
+                keeper_of(cluster).take()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(side_files(cluster.store.folder))) == 1, "the one of before"
+
+
+def test_an_open_that_failed_half_way_leaves_nothing_half_open(
+    clusters: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next try would settle the store, and remove the side file of its own keeper."""
+    cluster = clusters(durability="interval")
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise StoreFullError("no room for the stamp cell")
+
+        patch.setattr("ringdict.node.opening.Opening.stamp_cell", fail)
+        with pytest.raises(StoreFullError):
+            opened(cluster)
+    d = opened(cluster)
+    d["k"] = "v"
+    keeper_of(cluster).take()
+    assert synced(cluster) == transaction_of(cluster)
+
+
+def test_a_close_that_fails_leaves_nothing_half_closed(
+    clusters: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = clusters(durability="interval")
+    opened(cluster)["k"] = "v"
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any, **__: Any) -> bool:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr("ringdict.node.store.settle", fail)
+        with pytest.raises(UnavailableError, match="Input/output error"):
+            cluster.store.close()
+    with Child(count_there, cluster.store.folder) as child:
+        assert child.result() == 1
+
+
+def count_there(_: Line, folder: Path) -> int:
+    store = Store(folder)
+    other = Cluster(f"file://{folder}")
+    other._store = store
+    return len(opened(other))
+
+
+def test_a_compaction_that_fails_keeps_the_last_sync_point_of_a_failed_disk(
+    clusters: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = clusters(durability="interval", disk=FailingDisk("sync_data", errno.EIO), background=False)
+    folder = cluster.store.folder
+    opened(cluster)["k"] = "v"
+    with pytest.raises(UnavailableError):
+        keeper_of(cluster).take()
+    cluster.store.close()
+    before = newest(folder)
+
+    def fail(*_: Any) -> None:
+        raise StoreFullError("no room for the copy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ringdict.node.compaction._copy", fail)
+        with pytest.raises(StoreFullError):
+            compact(folder)
+    assert newest(folder) == before is not None
+    compact(folder)
+    assert newest(folder) is None
+
+
+def test_a_side_file_that_was_written_to_meanwhile_is_not_removed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(cluster)["k"] = "v"
+    keeper_of(cluster).take()
+    folder, looks = cluster.store.folder, []
+
+    def stale(path: Path) -> list[Any]:
+        looks.append(path)
+        found = points(path)
+        return [point._replace(transaction=1) for point in found] if len(looks) == 1 else found
+
+    keeper_of(cluster).forget()  # its process is gone
+    monkeypatch.setattr("ringdict.node.syncpoint.points", stale)
+    remove_dead(folder, 2)
+    assert len(looks) == 2
+    assert synced(cluster) == transaction_of(cluster)
+
+
+def test_a_second_handle_of_one_process_is_refused_before_it_does_harm(cluster: Cluster) -> None:
+    opened(cluster)["k"] = "v"
+    link = cluster.store.folder.parent / "link"
+    link.symlink_to(cluster.store.folder)
+    locks = locks_of(cluster)
+    assert locks
+    with pytest.raises(UnavailableError, match="by another way"):
+        Store(link).open()
+    assert locks_of(cluster) == locks
+
+
+def locks_of(cluster: Cluster) -> list[str]:
+    inode = str((cluster.store.folder / ENTRIES / "lock.mdb").stat().st_ino)
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return [row[6] for row in rows if row[1] == "POSIX" and row[5].endswith(f":{inode}")]
 
 
 # -- a limit for the store -------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def settles_in_any_order(_: NoDisk) -> None:
             disk.sync_names(folder / syncpoint.SYNCED)
         cell_path(folder).unlink(missing_ok=True)
 
-    change(restart, "_remove_all", at_once)
+    change(restart, "forget", at_once)
 
 
 def believes_torn_slots(_: NoDisk) -> None:
