@@ -37,8 +37,16 @@ few more slow nodes be declared dead."""
 SUSPICION_RATIO_MAX = 6
 """How much longer a suspicion lasts that nobody confirms (Lifeguard)."""
 
+SUSPICION_SCALE_MIN = 1.1
+"""The least for log10(n): with 4 rounds a suspect has 4.4 s at least, and who could not answer for 5 s,
+probed at their beginning and accused 0.9 s later, is back in time."""
+
 SUSPICION_CONFIRMATIONS = 3
 """Independent accusers, after the first, that bring a suspicion down to its least time (Lifeguard's K)."""
+
+WITNESSES_RATIO = 2
+"""Of those who hear of a suspicion, so many times the confirmations that it needs probe the suspect in their
+next round. A suspicion is then confirmed, or refuted to somebody's face, within two intervals at any size."""
 
 HEALTH_POINTS_MAX = 8
 """Local health goes from 0 to this; a round takes (points + 1) times as long (Lifeguard)."""

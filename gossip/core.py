@@ -279,7 +279,7 @@ class Gossip:
             case PingRequest():
                 self._prober.relay(message, address)
             case Nack():
-                self._prober.nack(message.nonce)
+                self._prober.nack(message.nonce, letter.sender)
             case SyncAsk():
                 self._syncer.asked(message, address)
             case SyncTell():

@@ -185,6 +185,8 @@ class Membership:
             desk.table.put(record, desk.now)
             suspicion = member.suspicion = Suspicion(desk.settings, desk.table.live_count, reporter, desk.now)
             desk.tell(Change.SUSPECTED, member)
+            if reporter != desk.node_id:
+                self.prober.heard_suspected(member.node_id)
         elif not suspicion.confirm(reporter):
             return
         suspicion.own = suspicion.own or reporter == desk.node_id
@@ -198,7 +200,10 @@ class Membership:
         """This node got no answer itself: suspect the member, unless it has accused too many lately."""
         desk = self._desk
         member = desk.table.live(node_id)
-        if member is None or (member.suspicion is not None and desk.node_id in member.suspicion.reporters):
+        if member is None:
+            return
+        suspicion = member.suspicion
+        if suspicion is not None and (desk.node_id in suspicion.reporters or not suspicion.open):
             return
         refill = (desk.now - self._refilled_at) / ACCUSATION_REFILL_S
         self._accusations = min(float(ACCUSATIONS_MAX), self._accusations + refill)

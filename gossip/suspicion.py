@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .config import SUSPICION_SCALE_MIN
 from .member import NOBODY, NodeId
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Suspicion:
     __slots__ = ("_confirmations_max", "began", "expiry", "least_s", "most_s", "own", "reporters")
 
     def __init__(self, settings: Settings, live_count: int, reporter: NodeId, now: float) -> None:
-        scale = max(1.0, math.log10(max(1, live_count)))
+        scale = max(SUSPICION_SCALE_MIN, math.log10(max(1, live_count)))
         self.least_s = settings.suspicion_rounds * scale * settings.probe_interval_s
         self.most_s = self.least_s * settings.suspicion_ratio_max
         # Somebody has to be there to confirm: all but this node and the suspect.
@@ -50,9 +51,14 @@ class Suspicion:
         share = math.log(confirmed + 1) / math.log(self._confirmations_max + 1)
         return max(self.least_s, self.most_s - (self.most_s - self.least_s) * share)
 
+    @property
+    def open(self) -> bool:
+        """Whether one more reporter would count."""
+        return len(self.reporters) <= self._confirmations_max
+
     def confirm(self, reporter: NodeId) -> bool:
         """Count one more reporter; return whether that was news."""
-        if reporter == NOBODY or reporter in self.reporters or len(self.reporters) > self._confirmations_max:
+        if reporter == NOBODY or reporter in self.reporters or not self.open:
             return False
         self.reporters.add(reporter)
         return True

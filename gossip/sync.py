@@ -101,8 +101,10 @@ class Syncer:
 
     def _tell_all(self) -> None:
         desk = self._desk
-        for peer in self.prober.pick(1):
-            self.tell(peer.profile.address, ALL_BUCKETS, answer=True)
         frame_bytes = HEADER_BYTES + ENTRY_BYTES * len(desk.table)
-        interval_s = max(FULL_SYNC_INTERVAL_S, 2 * frame_bytes / FULL_SYNC_BYTES_S)
-        desk.agenda.at(desk.now + interval_s * (0.75 + 0.5 * desk.dice.random()), self._tell_all)
+        may_bytes = FULL_SYNC_BYTES_S * FULL_SYNC_INTERVAL_S
+        if desk.dice.random() * 2 * frame_bytes < may_bytes:  # twice: the other tells as much
+            for peer in self.prober.pick(1):
+                self.tell(peer.profile.address, ALL_BUCKETS, answer=True)
+        wait_s = FULL_SYNC_INTERVAL_S * (0.75 + 0.5 * desk.dice.random())
+        desk.agenda.at(desk.now + wait_s, self._tell_all)

@@ -1,7 +1,8 @@
 """The view: all members that a node knows of, a digest of those alive, and lists to draw from.
 
 Rules of this file:
-1. Nothing here takes time in proportion to the members, but what says so.
+1. Nothing here takes time in proportion to the members, but what says so, and a shift of a list on a join or
+   a death.
 2. The digest is of who is alive or suspected, in which generation and incarnation. A suspicion is for a few
    to know and changes no digest, nor do the dead, whom everybody forgets at another time.
 3. A node is in its own table, but never in the list of peers.
@@ -10,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 import xxhash
@@ -83,6 +85,7 @@ class Table:
         self.digest = 0
         self.buckets = [0] * SYNC_BUCKETS
         self.peers: list[Member] = []  # alive or suspected, in no order
+        self._circle: list[NodeId] = []  # the same, by id
         self.gone: dict[NodeId, Member] = {}  # dead or left, oldest first
         self.changed_at = float("-inf")  # when the digest last changed
         self._members: dict[NodeId, Member] = {}
@@ -107,6 +110,13 @@ class Table:
         """Return a member that is alive or suspected, or None."""
         member = self._members.get(node_id)
         return member if member is not None and member.live else None
+
+    def successor(self) -> Member | None:
+        """Return the live peer that follows the owner on the circle of ids, or None if there is no peer."""
+        circle = self._circle
+        if not circle:
+            return None
+        return self._members[circle[bisect_right(circle, self.owner) % len(circle)]]
 
     def put(self, record: Record, now: float) -> Member:
         """Make this the record of its node, whatever was known before; the caller has compared them."""
@@ -157,6 +167,7 @@ class Table:
             if member.place == _NOWHERE:
                 member.place = len(self.peers)
                 self.peers.append(member)
+                insort(self._circle, member.node_id)
             return
         self.gone[member.node_id] = member
         if member.place != _NOWHERE:
@@ -165,6 +176,7 @@ class Table:
                 self.peers[member.place] = last
                 last.place = member.place
             member.place = _NOWHERE
+            del self._circle[bisect_left(self._circle, member.node_id)]
 
     def validate(self) -> None:
         """Assert what must always hold; takes time in proportion to the members. For tests."""
@@ -177,5 +189,6 @@ class Table:
                 assert (member.place != _NOWHERE) is member.live, member.record()
                 assert (member.node_id in self.gone) is not member.live, member.record()
         assert digest == self.digest
+        assert self._circle == sorted(peer.node_id for peer in self.peers)
         assert all(self.peers[peer.place] is peer for peer in self.peers)
         assert sum(map(len, self._ids)) == len(self._members)

@@ -1,0 +1,276 @@
+"""Measurements of gossip in the made-up network, as a table beside the targets and the best known figures.
+
+    python -m tests.gossip.figures           # about a minute
+    python -m tests.gossip.figures --whole   # every seed: hours
+
+The anchors' figures were published, or measured on one machine: docs/gossip.md says which.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ringdict.gossip.config import FAST, LAN, Settings
+from ringdict.gossip.instruction import Change
+from ringdict.gossip.member import Profile
+
+from .world import World
+
+CALM_S = 120.0  # of a run in which nobody is to be declared dead
+
+
+def share(values: Iterable[float], part: float) -> float:
+    """The value that so large a part of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def detection(size: int, seeds: Iterable[int], settings: Settings = LAN) -> list[float]:
+    """Seconds from a crash until each survivor calls the node dead; 1 % loss."""
+    found: list[float] = []
+    for seed in seeds:
+        world = World(seed, settings=settings, loss=0.01)
+        nodes = world.form(size)
+        world.run(5.0 + world.random.random())
+        crashed_at = world.now
+        world.crash(nodes[0])
+        world.run(60.0, until=lambda world=world: world.counts[Change.FAILED] >= size - 1)  # type: ignore[misc]
+        times = [
+            at - crashed_at
+            for at, _, change, name in world.events
+            if change is Change.FAILED and name == "n0"
+        ]
+        assert len(times) == size - 1, f"seed {seed}: {size - 1 - len(times)} survivors never noticed"
+        assert not world.false_deaths(), f"seed {seed}"
+        found += times
+    return found
+
+
+def false_deaths(size: int, seeds: Iterable[int], *, loss: float, slow: int = 0) -> list[int]:
+    """Of each run of two minutes: how many members were declared dead by somebody, while they were up."""
+    found: list[int] = []
+    for seed in seeds:
+        world = World(seed, loss=loss)
+        nodes = world.form(size)
+        for node in nodes[:slow]:
+            node.slow_s = (0.5, 2.5)
+        world.run(CALM_S)
+        found.append(len({(name) for _, _, change, name in world.events if change is Change.FAILED}))
+    return found
+
+
+def rumour(size: int, seeds: Iterable[int], *, loss: float = 0.05) -> list[float]:
+    """Seconds until all have heard of a changed profile."""
+    found: list[float] = []
+    for seed in seeds:
+        world = World(seed, loss=loss)
+        nodes = world.form(size)
+        world.run(1.0 + world.random.random())
+        first = nodes[0]
+        profile = Profile(first.address, metadata=b"changed")
+        world.do(first, first.core.set_profile(profile, world.now))
+        took = world.run(60.0, until=lambda world=world: world.counts[Change.UPDATED] >= size - 1)  # type: ignore[misc]
+        assert took is not None, f"seed {seed}: not all heard"
+        found.append(took)
+    return found
+
+
+def join(size: int, seeds: Iterable[int], *, loss: float = 0.05, mute: float = 0.0) -> list[float]:
+    """Seconds until one more is seen by all. With `mute`, so much of all rumours and pings about it is lost
+    besides."""
+    found: list[float] = []
+    for seed in seeds:
+        world = World(seed, loss=loss)
+        nodes = world.form(size)
+        world.run(1.0 + world.random.random())
+        began = world.now
+        if mute:
+            world.loss = mute
+            world.after(0.5, lambda world=world: setattr(world, "loss", loss))  # type: ignore[misc]
+        world.add(seeds=[nodes[0].address])
+        assert world.run(60.0, until=world.agree) is not None, f"seed {seed}: not all agree"
+        found.append(world.now - began)
+    return found
+
+
+def idle_bytes(size: int, seed: int = 1, seconds: float = 60.0) -> float:
+    """Bytes that a node sends a second, when nothing happens: of messages, without the headers of UDP and
+    IP."""
+    world = World(seed)
+    nodes = world.form(size)
+    world.run(5.0)
+    before = sum(node.sent_bytes for node in nodes)
+    world.run(seconds)
+    return (sum(node.sent_bytes for node in nodes) - before) / size / seconds
+
+
+def idle_datagrams(size: int, seed: int = 1, seconds: float = 60.0) -> float:
+    """Datagrams and frames that a node sends a second, when nothing happens."""
+    world = World(seed)
+    nodes = world.form(size)
+    world.run(5.0)
+    before = sum(node.sent_datagrams for node in nodes)
+    world.run(seconds)
+    return (sum(node.sent_datagrams for node in nodes) - before) / size / seconds
+
+
+def heal(size: int, seeds: Iterable[int], *, apart_s: float = 120.0) -> list[float]:
+    """Seconds from the end of a cut through the middle until all agree again."""
+    found: list[float] = []
+    for seed in seeds:
+        world = World(seed, loss=0.01)
+        nodes = world.form(size)
+        world.run(2.0)
+        with world.partition(nodes[: size // 2], nodes[size // 2 :]):
+            world.run(apart_s)
+            assert all(node.core.live_count in (size // 2, size - size // 2) for node in nodes), (
+                f"seed {seed}"
+            )
+        took = world.run(120.0, until=world.agree)
+        assert took is not None, f"seed {seed}: no one view"
+        found.append(took)
+    return found
+
+
+def blocked(size: int, seeds: Iterable[int], seconds: float = 5.0) -> tuple[int, int]:
+    """One loop is blocked for so long: runs in which that node was declared dead, and its accusations."""
+    deaths = accusations = 0
+    for seed in seeds:
+        world = World(seed, loss=0.01)
+        nodes = world.form(size)
+        world.run(3.0 + world.random.random())
+        world.block(nodes[0], seconds)
+        world.run(seconds + 20.0)
+        deaths += any(change is Change.FAILED for _, _, change, _ in world.events)
+        accusations += nodes[0].core.counters().get("accusations", 0)
+    return deaths, accusations
+
+
+@dataclass(frozen=True)
+class Line:
+    quantity: str
+    anchor: str
+    target: str
+    measure: Callable[[int], str]
+    seeds: int
+    whole: int
+
+
+def two(values: list[float]) -> str:
+    return f"{share(values, 0.5):.2f} / {share(values, 0.99):.2f} s, at most {max(values):.2f}"
+
+
+def deaths(values: list[int]) -> str:
+    return f"{sum(values)} in {len(values)} runs ({sum(values) / len(values):.3f} a run)"
+
+
+def of_blocked(size: int, count: int) -> str:
+    died, accusations = blocked(size, range(count))
+    return f"{died} deaths, {accusations} accusations in {count} runs"
+
+
+def lines() -> Iterator[Line]:
+    anchors = {10: "6.28 / -", 50: "8.61 / 12.94", 100: "9.52 / 12.50"}
+    targets = {10: "6.3 / 8", 50: "8.6 / 12.9", 100: "9.6 / 12.0"}
+    for size in (10, 50, 100):
+        yield Line(
+            f"crash detection p50 / p99, n={size}",
+            anchors[size],
+            targets[size],
+            lambda count, size=size: two(detection(size, range(count))),  # type: ignore[misc]
+            20,
+            200,
+        )
+    yield Line(
+        "the same, fast, n=50",
+        "6.90 / -",
+        "7.0 / 11.5",
+        lambda count: two(detection(50, range(count), FAST)),
+        20,
+        200,
+    )
+    for size in (10, 50, 200):
+        yield Line(
+            f"false deaths, 5 % loss, n={size}",
+            "0",
+            "0",
+            lambda count, size=size: deaths(false_deaths(size, range(count), loss=0.05)),  # type: ignore[misc]
+            {10: 20, 50: 4, 200: 1}[size],
+            1000,
+        )
+    yield Line(
+        "false deaths, 1 of 50 slow, 1 % loss",
+        "0.010 a run",
+        "0.01 a run",
+        lambda count: deaths(false_deaths(50, range(count), loss=0.01, slow=1)),
+        4,
+        1000,
+    )
+    yield Line(
+        "false deaths, 5 of 50 slow, 1 % loss",
+        "0.06 to 0.18",
+        "0.09 a run",
+        lambda count: deaths(false_deaths(50, range(count), loss=0.01, slow=5)),
+        4,
+        1000,
+    )
+    for size, anchor, target in ((30, "1.8", "1.2"), (100, "2.0", "1.6"), (1000, "2.2", "2.0")):
+        yield Line(
+            f"rumour to all p50 / p99, 5 % loss, n={size}",
+            anchor,
+            target,
+            lambda count, size=size: two(rumour(size, range(count))),  # type: ignore[misc]
+            {30: 100, 100: 40, 1000: 1}[size],
+            {30: 1000, 100: 1000, 1000: 100}[size],
+        )
+    yield Line(
+        "join seen by all, 5 % loss, n=100",
+        "1 s typical",
+        "1.5 p99",
+        lambda count: two(join(100, range(count))),
+        20,
+        1000,
+    )
+    yield Line(
+        "the same, half of all lost for 0.5 s",
+        "6.5 (101) worst",
+        "5 worst",
+        lambda count: two(join(100, range(count), mute=0.5)),
+        20,
+        1000,
+    )
+    for size, anchor in ((10, "-"), (50, "245 sealed"), (200, "490 sealed"), (1000, "1640 sealed")):
+        yield Line(
+            f"idle bytes a node and second, n={size}",
+            anchor,
+            "250",
+            lambda _, size=size: (
+                f"{idle_bytes(size, seconds=240.0 if size < 100 else 60.0):.0f}, {idle_datagrams(size, seconds=20.0):.1f} datagrams"
+            ),  # type: ignore[misc]
+            1,
+            1,
+        )
+    yield Line("cut of 2 min healed, n=10", "-", "10", lambda count: two(heal(10, range(count))), 10, 200)
+    yield Line("cut of 2 min healed, n=100", "-", "10", lambda count: two(heal(100, range(count))), 2, 100)
+    yield Line("loop blocked for 5 s, n=10", "-", "0 / 0", lambda count: of_blocked(10, count), 50, 1000)
+    yield Line("loop blocked for 5 s, n=50", "-", "0 / 0", lambda count: of_blocked(50, count), 10, 1000)
+
+
+def main(arguments: list[str]) -> None:
+    whole = "--whole" in arguments
+    only = [argument for argument in arguments if not argument.startswith("--")]
+    print("| quantity | best known | target | here | runs |\n|---|---|---|---|---|")
+    for line in lines():
+        if only and not any(word in line.quantity for word in only):
+            continue
+        count = line.whole if whole else line.seeds
+        print(
+            f"| {line.quantity} | {line.anchor} | {line.target} | {line.measure(count)} | {count} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
