@@ -68,6 +68,10 @@ class Checker:
         """Whether the view may change soon."""
         return bool(self._open)
 
+    def is_open(self, node_id: NodeId) -> bool:
+        """Whether this node is being asked."""
+        return node_id in self._open
+
     def claim(self, record: Record) -> None:
         """Somebody whom this node does not hold for alive is said to be."""
         self._add(Reason.CLAIM, record)

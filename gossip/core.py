@@ -259,7 +259,8 @@ class Gossip:
     def _meet_myself(self, letter: Letter, address: str) -> None:
         """Somebody with this node's id was started later, and does not know of this node."""
         desk = self._desk
-        if letter.generation > desk.me.generation:
+        # While this node asks which of the two the cluster goes by, that is what will be decided by.
+        if letter.generation > desk.me.generation and not self._checker.is_open(desk.node_id):
             desk.send(address, Duplicate(desk.node_id, desk.boot, letter.generation))
 
     def _take(self, message: Message, letter: Letter, address: str, *, stream: bool) -> None:
@@ -268,7 +269,7 @@ class Gossip:
                 self._prober.answer(message, letter.sender, letter.generation, address, stream=stream)
                 self._heard_of_view(letter.sender, message, address)
             case Ack():
-                answer = self._desk.awaited.pop(message.nonce, None)
+                answer = self._desk.awaited.get(message.nonce)
                 if answer is not None:
                     answer(letter.sender, letter.generation)
                     self._heard_of_view(letter.sender, message, address)

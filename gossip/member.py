@@ -13,13 +13,21 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, NewType, Protocol
 
-from .config import ADDRESS_BYTES_MAX, METADATA_BYTES_MAX, VERSION_BYTES_MAX, ZONE_BYTES_MAX
+from .config import (
+    ADDRESS_BYTES_MAX,
+    GENERATION_JUMP_MAX,
+    INCARNATION_JUMP_MAX,
+    METADATA_BYTES_MAX,
+    VERSION_BYTES_MAX,
+    ZONE_BYTES_MAX,
+)
 
 NodeId = NewType("NodeId", bytes)
 
 NODE_ID_BYTES = 16
 NOBODY = NodeId(bytes(NODE_ID_BYTES))
 GENERATION_BITS = 10
+NUMBER_MAX = 1 << 63  # half of what a message can carry
 
 
 class Dice(Protocol):
@@ -93,6 +101,21 @@ def merge(one: Record, other: Record) -> Record:
     if one.node_id != other.node_id:
         raise ValueError("words about two nodes cannot be merged")
     return max(one, other, key=Record.rank)
+
+
+def plausible(known: tuple[int, int], said: tuple[int, int]) -> bool:
+    """Whether a node can have come from (generation, incarnation) `known` to those `said` by honest steps.
+
+    A number near the end of what a message can carry would leave its node none to refute with.
+    """
+    generation, incarnation = said
+    step = incarnation - (known[1] if generation == known[0] else 0)
+    return (
+        generation - known[0] <= GENERATION_JUMP_MAX
+        and step <= INCARNATION_JUMP_MAX
+        and generation < NUMBER_MAX
+        and incarnation < NUMBER_MAX
+    )
 
 
 def next_generation(last: int, wall_ms: int, dice: Dice) -> int:

@@ -19,15 +19,13 @@ from .codec import encode
 from .config import (
     ACCUSATION_REFILL_S,
     ACCUSATIONS_MAX,
-    GENERATION_JUMP_MAX,
     GOSSIP_TO_DEAD_S,
-    INCARNATION_JUMP_MAX,
     TOMBSTONE_RING_S,
     TOMBSTONE_S,
     TOMBSTONES_MAX,
 )
 from .instruction import Change
-from .member import NodeId, Record, Status
+from .member import NodeId, Record, Status, plausible
 from .message import Dead, Left, Rumour, Suspect
 from .suspicion import Suspicion
 from .table import Member
@@ -141,12 +139,8 @@ class Membership:
 
     def _plausible(self, member: Member | None, generation: int, incarnation: int) -> bool:
         """Whether a node can have come to these numbers by honest steps from what is known of it."""
-        known_generation = member.generation if member is not None else 0
-        known = member.incarnation if member is not None and member.generation == generation else 0
-        if (
-            generation - known_generation <= GENERATION_JUMP_MAX
-            and incarnation - known <= INCARNATION_JUMP_MAX
-        ):
+        known = (member.generation, member.incarnation) if member is not None else (0, 0)
+        if plausible(known, (generation, incarnation)):
             return True
         self._desk.counters["implausible_words"] += 1
         return False

@@ -221,6 +221,7 @@ class Prober:
         def answered(sender: NodeId, generation: int) -> None:
             if sender == request.target:
                 silence.cancel()
+                desk.awaited.pop(nonce, None)
                 desk.send(requester, RelayedAck(request.nonce, sender, generation))
 
         def over() -> None:

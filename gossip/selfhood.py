@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .codec import encode
-from .config import GENERATION_JUMP_MAX, INCARNATION_JUMP_MAX, LEAVE_TIMEOUT_S
+from .config import LEAVE_TIMEOUT_S
 from .instruction import Halted, KeepGeneration
-from .member import Profile, Record
+from .member import Profile, Record, plausible
 from .message import Duplicate, Left
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Selfhood:
         if desk.leaving or word.generation < desk.me.generation:
             self.announce()
         else:
-            self._outbid(word.generation + 1, -1)
+            self._next_life(word.generation)
 
     def hear_duplicate(self, word: Duplicate) -> None:
         """An older process with this node's id is alive."""
@@ -103,17 +103,28 @@ class Selfhood:
     def outlive(self, record: Record) -> None:
         """Nobody answered where a later generation of this node is said to be."""
         if record.generation >= self._desk.me.generation:
-            self._outbid(record.generation + 1, -1)
+            self._next_life(record.generation)
 
     def _outbid(self, generation: int, incarnation: int) -> None:
-        """Go on with numbers just above these."""
+        """Go on with numbers just above these, which are not below the own ones."""
         desk = self._desk
-        ahead = generation - desk.me.generation
-        step = incarnation - (desk.me.incarnation if ahead == 0 else 0)
-        if ahead > GENERATION_JUMP_MAX or step > INCARNATION_JUMP_MAX:
-            desk.counters["implausible_words"] += 1
-            return
-        if ahead > 0:
-            desk.out.append(KeepGeneration(generation))
-        desk.become(generation, incarnation + 1)
-        self.announce()
+        if generation > desk.me.generation:
+            self._next_life(generation)
+        elif self._believable(generation, incarnation):
+            desk.become(generation, incarnation + 1)
+            self.announce()
+
+    def _next_life(self, generation: int) -> None:
+        """Go on in the generation after this one."""
+        desk = self._desk
+        if self._believable(generation, 0):
+            desk.out.append(KeepGeneration(generation + 1))
+            desk.become(generation + 1, 0)
+            self.announce()
+
+    def _believable(self, generation: int, incarnation: int) -> bool:
+        desk = self._desk
+        if plausible((desk.me.generation, desk.me.incarnation), (generation, incarnation)):
+            return True
+        desk.counters["implausible_words"] += 1
+        return False
