@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from .config import CHECKS_MAX, CHECKS_OPEN_MAX
+from .config import CHECKS_MAX, OPEN_CHECKS_MAX
 from .member import NOBODY, NodeId, Record, Status
 from .message import Dead, Duplicate, Message, PingRequest, Suspect
 
@@ -103,7 +103,7 @@ class Checker:
             if record.rank() > check.record.rank():
                 check.record = record
                 check.reason = reason
-        elif len(self._open) < CHECKS_OPEN_MAX:
+        elif len(self._open) < OPEN_CHECKS_MAX:
             check = self._open[node_id] = Check(reason, record)
             self._begin(check)
         elif len(self._waiting) < CHECKS_MAX:

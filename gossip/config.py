@@ -30,14 +30,16 @@ that the nack is back before the round ends. It is of the unscaled times: a help
 who asks."""
 
 SUSPICION_ROUNDS = 4
-SUSPICION_ROUNDS_FAST = 3
-"""Rounds, times log10(n), that a suspect has at least to refute. Three find a crash 1.9 s sooner, and let a
-few more slow nodes be declared dead."""
+"""Rounds, times log10(n), that a suspect has at least to refute: memberlist's number."""
+
+SUSPICION_FAST_ROUNDS = 3
+"""Of the preset `FAST`: a crash is found 1.7 s sooner at 50 nodes, and a node that stood still for 5 s is
+dead."""
 
 SUSPICION_RATIO_MAX = 6
 """How much longer a suspicion lasts that nobody confirms (Lifeguard)."""
 
-SUSPICION_SCALE_MIN = 1.1
+SUSPICION_SCALE_RATIO_MIN = 1.1
 """The least for log10(n): with 4 rounds a suspect has 4.4 s at least, and who could not answer for 5 s,
 probed at their beginning and accused 0.9 s later, is back in time."""
 
@@ -55,10 +57,11 @@ LATENESS_RATIO = 0.5
 """Of `PROBE_TIMEOUT_S`: a node that looks at its timers later than this judges nobody by what it missed."""
 
 ACCUSATIONS_MAX = 8
+"""Accusations of its own that a node may make in a row. One comes back with each death that proves it right.
+A node that hears nobody stops here; of a cluster cut in two, each node needs about seven."""
+
 ACCUSATION_REFILL_S = 10.0
-"""Accusations of its own that a node may have made in a row. One comes back with each death that proves it
-right, and one in every so many seconds. A node that hears nobody stops here; of a cluster cut in two, each
-node needs four."""
+"""And one comes back in every so many seconds."""
 
 # -- dissemination -------------------------------------------------------------------------------
 
@@ -99,9 +102,11 @@ SYNC_BUCKETS = 64
 1,000 members one bucket has 16: a kilobyte for one lost rumour, where the whole list is 80."""
 
 FULL_SYNC_INTERVAL_S = 60.0
-FULL_SYNC_BYTES_S = 40
-"""The safety net: everything is told to one peer this often, and less often where that would be more than so
-many bytes a second. Digests find what rumours lost; this finds what digests do not cover (tombstones)."""
+"""The safety net: everything is told to one peer this often. Digests find what rumours lost; this finds what
+digests do not cover (who is dead, and who has left)."""
+
+FULL_SYNC_BYTES = 40
+"""A second: the safety net is used less often where it would take more than this, from 20 members on."""
 
 SYNC_ANSWERS_S_MAX = 20
 """Syncs that a node answers in one second; who gets none asks somebody else."""
@@ -124,9 +129,12 @@ JOIN_CONTACTS = 3
 """Asked at once by a node that is alone."""
 
 TOMBSTONE_S = 600.0
+"""How long the dead, and those who left, are remembered as such. After it the dead are contacts: addresses
+that are tried for ever."""
+
 TOMBSTONE_RING_S = 86_400.0
-"""How long the dead and those who left are remembered as such, and those who own a part of the ring. After it
-the dead are contacts: addresses that are tried for ever."""
+"""The same, of those who own a part of the ring: an operator wants to see them in the list the next
+morning."""
 
 # -- what comes in -------------------------------------------------------------------------------
 
@@ -146,8 +154,11 @@ CONTACTS_MAX = 4096
 """Addresses of nodes that once were here; the oldest make room."""
 
 CHECKS_MAX = 4096
-CHECKS_OPEN_MAX = 64
-"""Nodes that wait to be checked, and those that are being checked at one moment."""
+"""Nodes that wait to be checked: as many as may be members."""
+
+OPEN_CHECKS_MAX = 64
+"""Nodes that are being checked at one moment: a newcomer has 1,000 peers checked within a second or two, and
+sends no more at once than a switch holds."""
 
 RELAYS_MAX = 256
 """Indirect probes that a node carries out for others at one moment."""
@@ -156,25 +167,35 @@ ADDRESS_BYTES_MAX = 128
 """Of ``host:port``. Host names may be longer; those of containers are not."""
 
 ZONE_BYTES_MAX = 64
+"""Of the name of a zone."""
+
 VERSION_BYTES_MAX = 32
-"""Of the names of a zone and of a release."""
+"""Of the name of a release."""
 
 METADATA_BYTES_MAX = 512
 """Of a node's own record: as in memberlist. It travels in every rumour about the node."""
 
 BROADCAST_BYTES_MAX = 256
+"""Of one broadcast of the application: some fit a datagram beside rumours."""
+
 BROADCASTS_MAX = 256
-"""Of one broadcast of the application, and how many wait at one moment; the oldest make room."""
+"""Broadcasts waiting at one moment; those sent most often make room."""
 
 BROADCAST_WINDOW_MESSAGES = 64
 """Broadcasts of one node may overtake each other by so many; what is older counts as heard."""
 
-INCARNATION_JUMP_MAX = 1 << 32
+INCARNATION_STEPS_MAX = 1 << 32
 """An incarnation grows by one a refutation. A greater step is damage or malice, and could leave the node that
 it is about no number to refute with."""
 
-GENERATION_JUMP_MAX = 1 << 52
+GENERATION_STEPS_MAX = 1 << 52
 """A generation is milliseconds times 1,024 since 1970; this is 139 years."""
+
+SECRET_BYTES_MIN = 16
+"""Of the cluster's secret: what is shorter can be guessed."""
+
+KEYS_MAX = 8
+"""On a keyring: one is in use, one comes, one goes, and somebody forgot to remove the others."""
 
 LEAVE_TIMEOUT_S = 3.0
 """After so long a node that leaves is gone, even if its last word was not sent as often as it should be."""
@@ -216,4 +237,7 @@ class Settings:
 
 
 LAN = Settings()
-FAST = Settings(suspicion_rounds=SUSPICION_ROUNDS_FAST)
+"""The default: hosts of one site."""
+
+FAST = Settings(suspicion_rounds=SUSPICION_FAST_ROUNDS)
+"""Finds a crash sooner, and is harder on slow nodes."""

@@ -15,8 +15,8 @@ from typing import NamedTuple, NewType, Protocol
 
 from .config import (
     ADDRESS_BYTES_MAX,
-    GENERATION_JUMP_MAX,
-    INCARNATION_JUMP_MAX,
+    GENERATION_STEPS_MAX,
+    INCARNATION_STEPS_MAX,
     METADATA_BYTES_MAX,
     VERSION_BYTES_MAX,
     ZONE_BYTES_MAX,
@@ -111,8 +111,8 @@ def plausible(known: tuple[int, int], said: tuple[int, int]) -> bool:
     generation, incarnation = said
     step = incarnation - (known[1] if generation == known[0] else 0)
     return (
-        generation - known[0] <= GENERATION_JUMP_MAX
-        and step <= INCARNATION_JUMP_MAX
+        generation - known[0] <= GENERATION_STEPS_MAX
+        and step <= INCARNATION_STEPS_MAX
         and generation < NUMBER_MAX
         and incarnation < NUMBER_MAX
     )

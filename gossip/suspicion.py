@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .config import SUSPICION_SCALE_MIN
+from .config import SUSPICION_SCALE_RATIO_MIN
 from .member import NOBODY, NodeId
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Suspicion:
     __slots__ = ("_confirmations_max", "began", "expiry", "least_s", "most_s", "own", "reporters")
 
     def __init__(self, settings: Settings, live_count: int, reporter: NodeId, now: float) -> None:
-        scale = max(SUSPICION_SCALE_MIN, math.log10(max(1, live_count)))
+        scale = max(SUSPICION_SCALE_RATIO_MIN, math.log10(max(1, live_count)))
         self.least_s = settings.suspicion_rounds * scale * settings.probe_interval_s
         self.most_s = self.least_s * settings.suspicion_ratio_max
         # Somebody has to be there to confirm: all but this node and the suspect.

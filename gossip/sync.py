@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .codec import HEADER_BYTES
 from .config import (
-    FULL_SYNC_BYTES_S,
+    FULL_SYNC_BYTES,
     FULL_SYNC_INTERVAL_S,
     SYNC_ANSWERS_S_MAX,
     SYNC_BUCKETS,
@@ -102,7 +102,7 @@ class Syncer:
     def _tell_all(self) -> None:
         desk = self._desk
         frame_bytes = HEADER_BYTES + ENTRY_BYTES * len(desk.table)
-        may_bytes = FULL_SYNC_BYTES_S * FULL_SYNC_INTERVAL_S
+        may_bytes = FULL_SYNC_BYTES * FULL_SYNC_INTERVAL_S
         if desk.dice.random() * 2 * frame_bytes < may_bytes:  # twice: the other tells as much
             for peer in self.prober.pick(1):
                 self.tell(peer.profile.address, ALL_BUCKETS, answer=True)

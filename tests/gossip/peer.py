@@ -53,7 +53,8 @@ class Peer:
         self.label = label_of(settings.label)
         self.now = 100.0
         self.said: list[Instruction] = []
-        self.answered: set[int] = set()  # nonces
+        self.looked_at = 0  # how much of it was looked at for pings to answer
+        self.silent: list[Ping] = []  # those not answered yet
         self.core = Gossip(ME, generation, Profile("me:7000"), random.Random(seed), settings=settings)
         self.said += self.core.start(self.now)
 
@@ -89,10 +90,24 @@ class Peer:
 
     def answer(self, *names: str, generation: int = 1) -> None:
         """Answer what pings to these have not been answered yet."""
-        for name in names:
-            for ping in [ping for ping in self.pings(name) if ping.nonce not in self.answered]:
-                self.answered.add(ping.nonce)
-                self.hear(name, Ack(ping.nonce, self.core.digest, Ring()), generation=generation)
+        ids = {node_id(name): name for name in names}
+        while self.looked_at < len(self.said):  # an answer may make it say more
+            fresh, self.looked_at = self.said[self.looked_at :], len(self.said)
+            self.silent += [ping for ping in self.pings_in(fresh) if ping.target not in ids]
+            for ping in self.pings_in(fresh):
+                if ping.target in ids:
+                    self.acknowledge(ids[ping.target], ping, generation)
+        for ping in [ping for ping in self.silent if ping.target in ids]:
+            self.silent.remove(ping)
+            self.acknowledge(ids[ping.target], ping, generation)
+
+    def acknowledge(self, name: str, ping: Ping, generation: int) -> None:
+        self.hear(name, Ack(ping.nonce, self.core.digest, Ring()), generation=generation)
+
+    def pings_in(self, instructions: list[Instruction]) -> list[Ping]:
+        letters = [one.data for one in instructions if isinstance(one, SendDatagram | SendFrame)]
+        heard = [decode(letter, self.label, bytes_max=FRAME_BYTES_MAX) for letter in letters]
+        return [message for letter in heard for message in letter.messages if isinstance(message, Ping)]
 
     def join(self, *names: str) -> None:
         """Let members in, as they come in: a rumour, a ping, an answer."""
@@ -106,6 +121,8 @@ class Peer:
 
     def forget(self) -> None:
         self.said.clear()
+        self.silent.clear()
+        self.looked_at = 0
 
     def letters(self, to: str | None = None) -> list[list[Message]]:
         return [
@@ -154,6 +171,11 @@ class Peer:
         view = self.core.member(ME)
         assert view is not None
         return Record(ME, view.generation, view.incarnation, view.status, view.profile)
+
+
+def among(message: Message, messages: Iterable[Message]) -> bool:
+    """Whether this very message is there: tuples of two kinds may be equal."""
+    return any(type(one) is type(message) and one == message for one in messages)
 
 
 def suspect(name: str, reporter: str, incarnation: int = 0, *, generation: int = 1) -> Suspect:

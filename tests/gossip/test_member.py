@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.gossip import member
-from ringdict.gossip.config import GENERATION_JUMP_MAX, INCARNATION_JUMP_MAX
+from ringdict.gossip.config import GENERATION_STEPS_MAX, INCARNATION_STEPS_MAX
 from ringdict.gossip.member import NUMBER_MAX, NodeId, Profile, Record, Status, merge
 
 from .peer import record
@@ -89,9 +89,9 @@ def test_numbers_end_before_a_message_does() -> None:
 
 
 def test_a_jump_is_measured_from_what_is_known() -> None:
-    assert member.plausible((3, 5), (3, 5 + INCARNATION_JUMP_MAX))
-    assert not member.plausible((3, 5), (3, 6 + INCARNATION_JUMP_MAX))
-    assert member.plausible((3, 2**40), (4, INCARNATION_JUMP_MAX))
-    assert not member.plausible((3, 2**40), (4, INCARNATION_JUMP_MAX + 1))
-    assert member.plausible((3, 0), (3 + GENERATION_JUMP_MAX, 0))
-    assert not member.plausible((3, 0), (4 + GENERATION_JUMP_MAX, 0))
+    assert member.plausible((3, 5), (3, 5 + INCARNATION_STEPS_MAX))
+    assert not member.plausible((3, 5), (3, 6 + INCARNATION_STEPS_MAX))
+    assert member.plausible((3, 2**40), (4, INCARNATION_STEPS_MAX))
+    assert not member.plausible((3, 2**40), (4, INCARNATION_STEPS_MAX + 1))
+    assert member.plausible((3, 0), (3 + GENERATION_STEPS_MAX, 0))
+    assert not member.plausible((3, 0), (4 + GENERATION_STEPS_MAX, 0))

@@ -52,7 +52,7 @@ MUTANTS: dict[str, Mutant] = {
         Membership,
         "_hear_bad_entry",
         "elif member.live:",
-        "elif member.suspicion:\n        member.suspicion.confirm(NodeId(b'sync' * 4))\n    elif member.live:",
+        "elif member.suspicion:\n        member.suspicion.confirm(NodeId(bytes(15)))\n    elif member.live:",
         test_defects.test_a_sync_does_not_confirm_a_suspicion,
     ),
     "a suspicion from a sync has a reporter": (
@@ -93,7 +93,7 @@ MUTANTS: dict[str, Mutant] = {
     "any incarnation is believed": (
         member,
         "plausible",
-        "and step <= INCARNATION_JUMP_MAX",
+        "and step <= INCARNATION_STEPS_MAX",
         "",
         lambda: test_defects.test_an_incarnation_cannot_be_poisoned(2**62),
     ),
@@ -107,7 +107,7 @@ MUTANTS: dict[str, Mutant] = {
     "any generation is believed": (
         member,
         "plausible",
-        "generation - known[0] <= GENERATION_JUMP_MAX\n        and",
+        "generation - known[0] <= GENERATION_STEPS_MAX\n        and",
         "",
         lambda: test_defects.test_a_generation_cannot_be_poisoned(2**60),
     ),

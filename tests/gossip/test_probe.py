@@ -10,7 +10,7 @@ from ringdict.gossip.member import Status
 from ringdict.gossip.message import Ack, Nack, Ping, PingRequest, RelayedAck, Ring
 
 from .figures import detection
-from .peer import ME, Peer, address, asked_to_probe, node_id, suspect
+from .peer import ME, Peer, address, among, asked_to_probe, node_id, suspect
 from .world import World
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -128,9 +128,9 @@ def test_a_helper_forwards_the_answer() -> None:
     peer.join(*NAMES)
     peer.hear("a", PingRequest(77, node_id("b")))
     peer.wait(0.1, answering=("b",))
-    assert RelayedAck(77, node_id("b"), 1) in peer.messages(address("a"))
+    assert among(RelayedAck(77, node_id("b"), 1), peer.messages(address("a")))
     peer.wait(5.0, answering=NAMES)
-    assert Nack(77) not in peer.messages()
+    assert not among(Nack(77), peer.messages())
 
 
 def test_a_helper_says_in_time_that_it_got_no_answer() -> None:
@@ -138,11 +138,11 @@ def test_a_helper_says_in_time_that_it_got_no_answer() -> None:
     peer.join(*NAMES)
     peer.hear("a", PingRequest(77, node_id("b")))
     peer.wait(NACK_RATIO * (PROBE_INTERVAL_S - PROBE_TIMEOUT_S) + 0.01)
-    assert Nack(77) in peer.messages(address("a"))
+    assert among(Nack(77), peer.messages(address("a")))
     peer.forget()
     peer.answer("b")
     peer.hear("a", PingRequest(78, node_id("stranger")))
-    assert Nack(78) in peer.messages(address("a"))
+    assert among(Nack(78), peer.messages(address("a")))
 
 
 def test_a_helper_does_not_let_itself_be_overrun() -> None:
