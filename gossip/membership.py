@@ -174,7 +174,6 @@ class Membership:
         numbers = (generation, incarnation)
         if suspicion is None or numbers > (member.generation, member.incarnation):
             _end(member)
-            desk.rumours.forget_suspicions(member.node_id)
             record = Record(member.node_id, *numbers, Status.SUSPECT, member.profile)
             desk.table.put(record, desk.now)
             suspicion = member.suspicion = Suspicion(desk.settings, desk.table.live_count, reporter, desk.now)
@@ -184,9 +183,7 @@ class Membership:
         elif not suspicion.confirm(reporter):
             return
         suspicion.own = suspicion.own or reporter == desk.node_id
-        desk.rumours.put_suspicion(
-            member.node_id, reporter, encode(Suspect(member.node_id, *numbers, reporter))
-        )
+        desk.rumours.put_word(member.node_id, encode(Suspect(member.node_id, *numbers, reporter)))
         desk.stir()
         self._schedule(member, suspicion)
 

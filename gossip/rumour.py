@@ -1,8 +1,8 @@
 """Rumours waiting to be told: each so often, those told least first, at most one state a node.
 
 Rules of this file:
-1. A word about a node replaces what waits about that node; only suspicions by several reporters stand side by
-   side, because each counts.
+1. A word about a node replaces what waits about that node, another reporter's suspicion too: the first to
+   have heard enough of them tells all others that the node is dead.
 2. The own word goes first, always: nothing else can save this node from being declared dead.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from .config import BROADCASTS_MAX, RUMOURS_MAX
-from .member import NOBODY, NodeId
+from .member import NodeId
 
 WORD_BYTES_MIN = 32  # no word is shorter
 MISSES_MAX = 8  # words that did not fit, before the search for one that does is given up
@@ -20,7 +20,7 @@ MISSES_MAX = 8  # words that did not fit, before the search for one that does is
 class _Rumour:
     __slots__ = ("data", "key", "sent")
 
-    def __init__(self, key: tuple[NodeId, NodeId], data: bytes) -> None:
+    def __init__(self, key: tuple[NodeId, int], data: bytes) -> None:
         self.key = key
         self.data = data
         self.sent = 0
@@ -31,13 +31,13 @@ class Tiers:
 
     def __init__(self, count_max: int) -> None:
         self.count_max = count_max
-        self._tiers: list[dict[tuple[NodeId, NodeId], _Rumour]] = [{}]
-        self._all: dict[tuple[NodeId, NodeId], _Rumour] = {}
+        self._tiers: list[dict[tuple[NodeId, int], _Rumour]] = [{}]
+        self._all: dict[tuple[NodeId, int], _Rumour] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def put(self, key: tuple[NodeId, NodeId], data: bytes) -> bool:
+    def put(self, key: tuple[NodeId, int], data: bytes) -> bool:
         """Add a word, or replace one; return False if another had to go for it."""
         self.drop(key)
         full = len(self._all) >= self.count_max
@@ -47,7 +47,7 @@ class Tiers:
         self._all[key] = self._tiers[0][key] = _Rumour(key, data)
         return not full
 
-    def drop(self, key: tuple[NodeId, NodeId]) -> None:
+    def drop(self, key: tuple[NodeId, int]) -> None:
         """Remove a word, if it is there."""
         old = self._all.pop(key, None)
         if old is not None:
@@ -92,7 +92,6 @@ class Rumours:
         self._own: bytes | None = None
         self._own_sent = 0
         self._words = Tiers(RUMOURS_MAX)
-        self._reporters: dict[NodeId, set[NodeId]] = {}  # of the suspicions that wait, by suspect
         self._broadcasts = Tiers(BROADCASTS_MAX)
 
     def __len__(self) -> int:
@@ -112,27 +111,12 @@ class Rumours:
         self._own, self._own_sent = data, 0
 
     def put_word(self, subject: NodeId, data: bytes) -> None:
-        """Tell that a node is alive, dead or gone; nothing older about it is told any more."""
-        for reporter in self._reporters.pop(subject, ()):
-            self._words.drop((subject, reporter))
-        self._put(self._words, (subject, NOBODY), data)
-
-    def put_suspicion(self, suspect: NodeId, reporter: NodeId, data: bytes) -> None:
-        """Tell that `reporter` suspects a node, beside what other reporters said of the same incarnation."""
-        self._words.drop((suspect, NOBODY))
-        reporters = self._reporters.setdefault(suspect, set())
-        key = (suspect, reporter if reporter != NOBODY else suspect)
-        reporters.add(key[1])
-        self._put(self._words, key, data)
-
-    def forget_suspicions(self, suspect: NodeId) -> None:
-        """A suspicion of a lower incarnation is no longer told."""
-        for reporter in self._reporters.pop(suspect, ()):
-            self._words.drop((suspect, reporter))
+        """Tell a word about a node; nothing older about it is told any more."""
+        self._put(self._words, (subject, 0), data)
 
     def put_broadcast(self, origin: NodeId, number: int, data: bytes) -> None:
         """Tell something of the application, when there is room."""
-        self._put(self._broadcasts, (origin, NodeId(number.to_bytes(16, "big"))), data)
+        self._put(self._broadcasts, (origin, number), data)
 
     def take(self, room_bytes: int, live_count: int) -> list[bytes]:
         """Return what goes into the next datagram, and count it as sent."""
@@ -151,6 +135,6 @@ class Rumours:
                 parts += words
         return parts
 
-    def _put(self, tiers: Tiers, key: tuple[NodeId, NodeId], data: bytes) -> None:
+    def _put(self, tiers: Tiers, key: tuple[NodeId, int], data: bytes) -> None:
         if not tiers.put(key, data):
             self.crowded_out += 1

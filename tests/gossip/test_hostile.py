@@ -148,7 +148,6 @@ def test_every_store_of_a_core_has_an_end() -> None:
         identity = NodeId(number.to_bytes(16, "big"))
         peer.core._contacts.remember(identity, "x:1")
         desk.rumours.put_word(identity, b"word")
-        desk.rumours.put_suspicion(identity, node_id("a"), b"word")
         desk.table.put(Record(identity, 1, 0, Status.ALIVE, Profile("x:1")), peer.now)
     assert len(desk.rumours) == RUMOURS_MAX
     for number in range(5000):
@@ -219,6 +218,20 @@ def test_old_letters_sent_again_revive_kill_and_move_nobody(forgotten: bool) -> 
         world.run(30.0)
         assert world.events == []
         assert [sorted(view[:5] for view in node.core.members()) for node in world.live] == believed
+
+
+def test_who_answers_is_not_revived_by_an_old_word() -> None:
+    """He is up and answers, but has been declared dead since he said so: only a refutation counts."""
+    peer = Peer()
+    peer.join("a", "z")
+    peer.hear("a", dead("z", "a", 3))
+    peer.hear("a", Rumour(record("z", 2)))
+    peer.answer("z")
+    assert peer.status("z") is Status.DEAD
+    peer.hear_sync("a", record("z", 3))
+    peer.answer("z")
+    assert peer.status("z") is Status.DEAD
+    assert peer.incarnation("z") == 3
 
 
 def test_a_word_about_one_who_is_unknown_makes_nobody_known() -> None:

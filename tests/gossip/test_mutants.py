@@ -29,7 +29,17 @@ from ringdict.gossip.suspicion import Suspicion
 from ringdict.gossip.sync import Syncer
 from ringdict.gossip.table import Table
 
-from . import test_broadcast, test_defects, test_identity, test_lateness, test_member, test_probe, test_sync
+from . import (
+    test_broadcast,
+    test_defects,
+    test_hostile,
+    test_identity,
+    test_lateness,
+    test_member,
+    test_probe,
+    test_reconnection,
+    test_sync,
+)
 
 Mutant = tuple[type | ModuleType, str, str, str, Callable[[], object]]
 
@@ -157,7 +167,7 @@ MUTANTS: dict[str, Mutant] = {
         Rumours,
         "put_own",
         "self._own, self._own_sent = data, 0",
-        "self.put_word(NOBODY, data)",
+        "self.put_word(NodeId(bytes(16)), data)",
         test_defects.test_the_own_word_goes_before_all_others,
     ),
     "leavers get rumours": (
@@ -264,6 +274,55 @@ MUTANTS: dict[str, Mutant] = {
         "self._add(Reason.WORD, record)",
         "self._believe(record)",
         test_sync.test_a_death_that_a_sync_tells_of_is_not_believed_of_who_answers,
+    ),
+    "the dead are not tried": (
+        Contacts,
+        "_try_one",
+        "desk.send(member.profile.address, desk.own_word(), *bad_words(desk, member), ping)",
+        "pass",
+        test_reconnection.test_the_dead_are_tried_and_told_what_they_are_held_for,
+    ),
+    "the forgotten are not tried": (
+        Contacts,
+        "remember",
+        "self._former[node_id] = address",
+        "return",
+        test_reconnection.test_a_cut_longer_than_any_tombstone_heals,
+    ),
+    "old letters revive": (
+        Checker,
+        "_end",
+        "if not later:",
+        "if False:",
+        test_hostile.test_who_answers_is_not_revived_by_an_old_word,
+    ),
+    "old words are taken": (
+        Membership,
+        "hear_alive",
+        "elif (record.generation, record.incarnation) > (member.generation, member.incarnation):",
+        "else:",
+        lambda: test_hostile.test_old_letters_sent_again_revive_kill_and_move_nobody(forgotten=False),
+    ),
+    "old suspicions are taken": (
+        Membership,
+        "hear_suspect",
+        "if member is None or numbers < (member.generation, member.incarnation):",
+        "if member is None:",
+        lambda: test_hostile.test_old_letters_sent_again_revive_kill_and_move_nobody(forgotten=False),
+    ),
+    "old deaths are taken": (
+        Membership,
+        "hear_dead",
+        "if record.rank()[:4] > member.record().rank()[:4]:",
+        "if member.live:",
+        lambda: test_hostile.test_old_letters_sent_again_revive_kill_and_move_nobody(forgotten=False),
+    ),
+    "any number of checks at once": (
+        Checker,
+        "_add",
+        "elif len(self._open) < OPEN_CHECKS_MAX:",
+        "elif True:",
+        test_hostile.test_invented_members_are_asked_slowly_and_never_believed,
     ),
     "digests are not compared": (
         Syncer,
