@@ -112,10 +112,10 @@ class Contacts:
             for member in self._desk.table.gone.values()
             if member.status is Status.DEAD
         ]
-        addresses = [NodeId(address.encode()) for address in dict.fromkeys([*self._strangers(), *dead])]
+        addresses = list(dict.fromkeys([*self._strangers(), *dead]))
         self._desk.dice.shuffle(addresses)
         for address in addresses[:JOIN_CONTACTS]:
-            self.syncer.ask(address.decode())
+            self.syncer.ask(address)
 
     def _strangers(self) -> list[str]:
         """Return seeds and former members that are no members now. Takes time in proportion to the

@@ -253,8 +253,7 @@ class Gossip:
         for message in answers:
             self._take(message, letter, address, stream=stream)
         for tell in tells[:1]:
-            if tell.answer:
-                self._syncer.tell(address, tell.mask, answer=False)
+            self._syncer.told(tell, address)
 
     def _meet_myself(self, letter: Letter, address: str) -> None:
         """Somebody with this node's id was started later, and does not know of this node."""

@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple, NewType, Protocol
+from typing import Any, NamedTuple, NewType, Protocol
 
 from .config import (
     ADDRESS_BYTES_MAX,
@@ -36,7 +36,7 @@ class Dice(Protocol):
     def random(self) -> float: ...
     def randrange(self, stop: int, /) -> int: ...
     def getrandbits(self, k: int, /) -> int: ...
-    def shuffle(self, x: list[NodeId], /) -> None: ...
+    def shuffle(self, x: list[Any], /) -> None: ...
 
 
 class Status(enum.IntEnum):

@@ -74,18 +74,31 @@ class Syncer:
     def asked(self, ask: SyncAsk, address: str) -> None:
         """Tell what differs, unless too many have asked within the last second."""
         desk = self._desk
-        refill = (desk.now - self._answered_at) * SYNC_ANSWERS_S_MAX
-        self._answers = min(float(SYNC_ANSWERS_S_MAX), self._answers + refill)
-        self._answered_at = desk.now
-        if self._answers < 1:
-            desk.counters["syncs_refused"] += 1
+        if not self._may_answer():
             return
-        self._answers -= 1
         mask = 0
         for index, (theirs, ours) in enumerate(zip(ask.buckets, desk.table.buckets, strict=True)):
             mask |= (theirs != ours) << index
         if mask:
             self.tell(address, mask, answer=True)
+
+    def told(self, tell: SyncTell, address: str) -> None:
+        """Tell the own entries of what was told, if that is wanted and not too many have within the last
+        second."""
+        if tell.answer and self._may_answer():
+            self.tell(address, tell.mask, answer=False)
+
+    def _may_answer(self) -> bool:
+        """Whether one more answer is within the limit; count it."""
+        desk = self._desk
+        refill = (desk.now - self._answered_at) * SYNC_ANSWERS_S_MAX
+        self._answers = min(float(SYNC_ANSWERS_S_MAX), self._answers + refill)
+        self._answered_at = desk.now
+        if self._answers < 1:
+            desk.counters["syncs_refused"] += 1
+            return False
+        self._answers -= 1
+        return True
 
     def tell(self, address: str, mask: int, *, answer: bool) -> None:
         """Tell the entries of some buckets; with `answer`, the other is to tell its own."""

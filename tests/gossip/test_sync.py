@@ -100,9 +100,12 @@ def test_a_node_answers_so_many_syncs_a_second() -> None:
     for _ in range(3 * SYNC_ANSWERS_S_MAX):
         peer.hear_frame("a", ask)
     assert sum(isinstance(message, SyncTell) for message in peer.messages()) == SYNC_ANSWERS_S_MAX
+    peer.forget()
+    peer.hear_frame("a", SyncTell(1, answer=True))  # wants an answer, too
+    assert peer.messages() == []
     peer.now += 0.5
     peer.hear_frame("a", ask)
-    assert peer.core.counters()["syncs_refused"] == 2 * SYNC_ANSWERS_S_MAX
+    assert peer.core.counters()["syncs_refused"] == 2 * SYNC_ANSWERS_S_MAX + 1
 
 
 def test_a_death_that_a_sync_tells_of_is_believed_when_nobody_answers() -> None:
