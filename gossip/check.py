@@ -204,13 +204,15 @@ class Checker:
             return
         member = desk.table.get(record.node_id)
         later = member is None or record.rank()[:4] > member.record().rank()[:4]
-        if not later:
-            return
-        if check.reason is not Reason.WORD:
-            if check.answered:
-                self.membership.accept(record)
-        elif not check.answered and member is not None and member.live:
-            self._believe(record)
+        live = member is not None and member.live
+        if check.reason is Reason.CLAIM and not check.answered:
+            if not live:
+                self.membership.deny(record)
+        elif later and check.reason is Reason.WORD:
+            if live and not check.answered:
+                self._believe(record)
+        elif later and check.answered:
+            self.membership.accept(record)
 
     def _believe(self, record: Record) -> None:
         """A bad word that was looked into, and nobody answered."""

@@ -196,15 +196,38 @@ class Membership:
         suspicion = member.suspicion
         if suspicion is not None and (desk.node_id in suspicion.reporters or not suspicion.open):
             return
+        if not self._may_accuse():
+            return
+        self.suspect(member, member.generation, member.incarnation, desk.node_id)
+
+    def deny(self, record: Record) -> None:
+        """Others hold this node for alive, and it did not answer this one: they should know.
+
+        Else the one that missed a death would be alone with its suspicion, for as long as one lasts that
+        nobody confirms.
+        """
+        desk = self._desk
+        member = desk.table.get(record.node_id)
+        numbers = (record.generation, record.incarnation)
+        if self._may_accuse():
+            word: Suspect | Dead = Suspect(record.node_id, *numbers, desk.node_id)
+            if member is not None and (member.generation, member.incarnation) == numbers:
+                word = Dead(record.node_id, *numbers, desk.node_id)
+            desk.rumours.put_word(record.node_id, encode(word))
+            desk.stir()
+
+    def _may_accuse(self) -> bool:
+        """Whether one more accusation is within the limit; count it."""
+        desk = self._desk
         refill = (desk.now - self._refilled_at) / ACCUSATION_REFILL_S
         self._accusations = min(float(ACCUSATIONS_MAX), self._accusations + refill)
         self._refilled_at = desk.now
         if self._accusations < 1:
             desk.counters["accusations_withheld"] += 1
-            return
+            return False
         self._accusations -= 1
         desk.counters["accusations"] += 1
-        self.suspect(member, member.generation, member.incarnation, desk.node_id)
+        return True
 
     def postpone(self, late_s: float) -> None:
         """This node was not there for so long: suspects get that time once more. Looks at all peers."""

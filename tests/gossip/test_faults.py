@@ -95,6 +95,10 @@ def play(seed: int) -> None:
     for node in world.nodes:
         node.slow_s = None
     world.run(11.0)  # until nobody is blocked
+    for node in world.live:
+        if not node.core.known_members():
+            # It never met anybody, and its seeds are down for good: their names have to resolve to others.
+            world.do(node, node.core.set_seeds([other.address for other in world.live], world.now))
     assert world.run(HEAL_S, until=world.agree) is not None, f"seed {seed}: no one view"
     world.run(20.0)
     assert world.agree(), f"seed {seed}: the one view did not last"

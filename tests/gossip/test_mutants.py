@@ -158,7 +158,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "accusations are free": (
         Membership,
-        "accuse",
+        "_may_accuse",
         "self._accusations -= 1",
         "pass",
         test_defects.test_an_accuser_has_to_be_proven_right_or_to_slow_down,
@@ -292,8 +292,8 @@ MUTANTS: dict[str, Mutant] = {
     "old letters revive": (
         Checker,
         "_end",
-        "if not later:",
-        "if False:",
+        "elif later and check.answered:",
+        "elif check.answered:",
         test_hostile.test_who_answers_is_not_revived_by_an_old_word,
     ),
     "old words are taken": (
@@ -316,6 +316,13 @@ MUTANTS: dict[str, Mutant] = {
         "if record.rank()[:4] > member.record().rank()[:4]:",
         "if member.live:",
         lambda: test_hostile.test_old_letters_sent_again_revive_kill_and_move_nobody(forgotten=False),
+    ),
+    "who did not answer is kept quiet about": (
+        Checker,
+        "_end",
+        "self.membership.deny(record)",
+        "pass",
+        test_sync.test_who_missed_a_death_is_told_that_nobody_answers,
     ),
     "any number of checks at once": (
         Checker,

@@ -14,7 +14,7 @@ from ringdict.gossip.member import Status
 from ringdict.gossip.message import Entry, Ping, Ring, SyncAsk, SyncTell
 from ringdict.gossip.table import bucket_of
 
-from .peer import ME, Peer, address, dead, left, node_id, record
+from .peer import ME, Peer, address, among, dead, left, node_id, record, suspect
 from .world import World
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -124,6 +124,22 @@ def test_a_death_that_a_sync_tells_of_is_not_believed_of_who_answers() -> None:
     peer.wait(5.0, answering=NAMES)
     assert peer.status("e") is Status.ALIVE
     assert peer.changes("e") == []
+
+
+def test_who_missed_a_death_is_told_that_nobody_answers() -> None:
+    """Found by a seed: a node with a higher incarnation of a dead one, alone with it, held it for alive for a
+    minute."""
+    peer = calm()
+    peer.hear("a", dead("e", "a", 1))
+    peer.hear_sync("b", record("e", 2))
+    peer.forget()
+    peer.wait(1.5, answering=NAMES[:4])
+    assert among(suspect("e", "me", 2)._replace(reporter=ME), peer.messages(address("b")))
+    peer.hear_sync("b", record("e", 1))
+    peer.forget()
+    peer.wait(1.5, answering=NAMES[:4])
+    assert among(dead("e", "me", 1)._replace(reporter=ME), peer.messages(address("b")))
+    assert peer.status("e") is Status.DEAD
 
 
 def test_a_leave_that_a_sync_tells_of_is_believed() -> None:

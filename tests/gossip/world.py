@@ -130,7 +130,8 @@ class World:
         if node.up:
             self.crash(node)
         known = node.core.known_members()
-        generation = node.core._desk.me.generation + 1
+        lives = [other.core for other in self.nodes if other.core.node_id == node.core.node_id]
+        generation = max(life._desk.me.generation for life in lives) + 1
         return self.add(
             node_id=node.core.node_id,
             generation=generation,
