@@ -177,12 +177,12 @@ def test_the_largest_word_about_a_node_fits_a_datagram_with_a_ping() -> None:
 def test_hostile_bytes_cost_little() -> None:
     """A frame as long as allowed, of the shortest messages: a few microseconds for each, and no more
     memory."""
-    count = 300_000
+    count = 100_000
     data = HEADER + encode(Nack(1)) * count
-    began = time.perf_counter()
+    began = time.process_time()
     heard = decode(data, LABEL, bytes_max=FRAME_BYTES_MAX)
     assert len(heard.messages) == count
-    assert (time.perf_counter() - began) / count < 0.000_02
+    assert (time.process_time() - began) / count < 0.000_02
 
 
 def test_the_bytes_of_each_message_stay_what_they_are() -> None:

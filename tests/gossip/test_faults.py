@@ -83,6 +83,28 @@ def fault_of_the_network(world: World, dice: random.Random) -> None:
             world.block(node, 10.0 * dice.random())
 
 
+def strays(world: World) -> list[Node]:
+    """One node of each group that no chain of known addresses leads to or from."""
+    up = world.live
+    knows = {node.address: set(node.core.known_members().values()) for node in up}
+    found: list[Node] = []
+    reached: set[str] = set()
+    for node in up:
+        if node.address in reached:
+            continue
+        if reached:
+            found.append(node)
+        wave = {node.address}
+        while wave:
+            reached |= wave
+            wave = {
+                other.address
+                for other in up
+                if knows[other.address] & wave or any(other.address in knows[one] for one in wave)
+            } - reached
+    return found
+
+
 def play(seed: int) -> None:
     world = Checked(seed)
     dice = random.Random(seed)
@@ -95,10 +117,10 @@ def play(seed: int) -> None:
     for node in world.nodes:
         node.slow_s = None
     world.run(11.0)  # until nobody is blocked
-    for node in world.live:
-        if not node.core.known_members():
-            # It never met anybody, and its seeds are down for good: their names have to resolve to others.
-            world.do(node, node.core.set_seeds([other.address for other in world.live], world.now))
+    for stray in strays(world):
+        # Nobody up knows where it is, nor does it know of anybody: the names of its seeds have to resolve
+        # anew.
+        world.do(stray, stray.core.set_seeds([world.live[0].address], world.now))
     assert world.run(HEAL_S, until=world.agree) is not None, f"seed {seed}: no one view"
     world.run(20.0)
     assert world.agree(), f"seed {seed}: the one view did not last"
