@@ -37,7 +37,7 @@ test-all: $(VENV)/.installed-$(VERSION)-test ## every test, more rounds and seed
 	$(BIN)/coverage run -m pytest -m "not deep" --hypothesis-profile=deep --durations=10 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	@for room in client node ring; do \
+	@for room in client gossip node ring; do \
 		$(BIN)/coverage report --include="$$room/*" --fail-under=95 --format=total >/dev/null || \
 			{ echo "coverage of $$room/ is below 95 %"; exit 1; }; done
 
