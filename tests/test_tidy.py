@@ -55,7 +55,12 @@ MAY_WAIT: Mapping[str, str] = {
 }
 
 EVENT_LOOPS = ("asyncio", "trio")
-MAY_KNOW_EVENT_LOOPS = {"client/transport.py": "the shell that carries one call on three kinds of loop"}
+MAY_KNOW_EVENT_LOOPS = {
+    "client/transport.py": "the shell that carries one call on three kinds of loop",
+    "node/peer.py": "the shell of a node: one connection",
+    "node/sockets.py": "the shell of a node: the operating system's sockets",
+    "node/trioworld.py": "the shell of a node: the real world on Trio",
+}
 
 PICKLERS = ("cloudpickle", "dill", "marshal", "pickle", "shelve")
 MAY_PICKLE = {"client/values.py": "where `allow_pickle` is looked at before anything is unpickled"}
@@ -198,7 +203,7 @@ def test_the_package_imports_itself_relatively() -> None:
 
 # A unit, or the plural of what is counted; then a bound.
 CONFIG_NAME = re.compile(r"^([A-Z0-9]+_)*([A-Z0-9]*S|DEPTH|RATIO)(_(MAX|MIN|DEFAULT))*$")
-UNITS = {"KIB", "MIB", "GIB", "TIB"}
+UNITS = {"KIB", "MIB", "GIB", "TIB", "NS", "US", "MS", "S"}
 
 
 def constants_of(tree: ast.Module) -> Iterator[tuple[str, bool]]:
@@ -226,7 +231,8 @@ def stem(name: str) -> str:
 
 def test_every_limit_has_a_unit_and_a_reason() -> None:
     broken: list[str] = []
-    for name, has_reason in constants_of(parsed(checkout() / "node" / "config.py")):
+    configs = [parsed(checkout() / room / "config.py") for room in ("node", "sim")]
+    for name, has_reason in (constant for config in configs for constant in constants_of(config)):
         if not has_reason:
             broken.append(f"{name}: no reason under it")
         if not CONFIG_NAME.match(name):
