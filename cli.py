@@ -251,7 +251,7 @@ def _add_sim(groups: Commands) -> None:
 def _which(parser: Parser) -> None:
     scenario_help = "module:Name or file.py:Name (a small replicated register)"
     parser.add_argument("--scenario", metavar="PLACE", default=SCENARIO, help=scenario_help)
-    profile_help = "how bad things get: calm, default, harsh, bridge"
+    profile_help = "how bad things get: calm, default, harsh, bridge, power, restarts"
     parser.add_argument("--profile", metavar="NAME", default="default", help=profile_help)
     mode_help = "safety, live (heal a majority and demand progress), or both by turns (both)"
     parser.add_argument("--mode", choices=("safety", "live", "both"), default="both", help=mode_help)

@@ -179,6 +179,8 @@ class LmdbStorage:
     def _translated(self, error: Exception) -> Error:
         if isinstance(error, DAMAGE):
             return StoreDamagedError(f"the storage in {self._folder} is damaged ({error})")
+        if isinstance(error, lmdb.MapFullError):
+            return StoreFullError(f"the storage in {self._folder} has reached {STORAGE_MAP_BYTES_MAX} bytes")
         if isinstance(error, lmdb.Error):
             return complaint.of_lmdb(error, self._folder)
         if isinstance(error, OSError):

@@ -76,25 +76,38 @@ class Peer:
         with trio.move_on_after(CONNECT_TIMEOUT_S):
             try:
                 stream = await transport.connect(self.to)
+            except OSError:
+                return None
+            try:
                 await stream.send_all(self._hello)
                 return stream
-            except (OSError, trio.BrokenResourceError):
-                return None
+            except trio.BrokenResourceError:
+                await close(stream)
+            except trio.Cancelled:
+                await close(stream)
+                raise
         return None
 
     async def use(self, stream: Stream, read: Callable[[Stream, Address], Awaitable[None]]) -> None:
-        """Send over a stream what is queued, and read from it, until it breaks."""
-        async with trio.open_nursery() as nursery:
+        """Send over a stream what is queued, and read from it, until it breaks; then close it."""
+        try:
+            async with trio.open_nursery() as nursery:
 
-            async def read_to_end() -> None:
-                await read(stream, self.to)
-                nursery.cancel_scope.cancel()
+                async def read_to_end() -> None:
+                    await read(stream, self.to)
+                    nursery.cancel_scope.cancel()
 
-            nursery.start_soon(read_to_end)
-            try:
-                while True:
-                    await stream.send_all(await self._take())
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                nursery.cancel_scope.cancel()
-        with trio.move_on_after(CONNECT_TIMEOUT_S, shield=True):
-            await stream.aclose()
+                nursery.start_soon(read_to_end)
+                try:
+                    while True:
+                        await stream.send_all(await self._take())
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    nursery.cancel_scope.cancel()
+        finally:
+            await close(stream)
+
+
+async def close(stream: Stream) -> None:
+    """Close a stream, whether or not the task that does it is cancelled."""
+    with trio.CancelScope(shield=True):
+        await stream.aclose()

@@ -69,11 +69,12 @@ OPERATIONS_MAX = 1_000_000
 
 # -- tools -----------------------------------------------------------------------------------------
 
-SHRINK_RUNS_MAX = 1_500
-"""Tried while shrinking: at fifty milliseconds each, about a minute."""
+SHRINK_RUNS_MAX = 3_000
+"""Tried while shrinking, most of them a few milliseconds long: about a minute at the most."""
 
-SHRINK_LUCKS_MAX = 8
-"""Rolls of the dice that a smaller plan is tried with: what fails in one of five is mostly found."""
+SHRINK_LUCKS_MIN = 8
+SHRINK_LUCKS_MAX = 64
+"""Rolls of the dice that a smaller plan is tried with: the shorter it is, the more, for the same work."""
 
 SUBPROCESS_TIMEOUT_S = 300
 """Of one run in another process: a hundred times what the longest takes."""

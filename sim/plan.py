@@ -46,6 +46,17 @@ PROFILES: Mapping[str, Profile] = {
     "calm": Profile(loss=0, duplication=0, replay=0, late=0, rate_factor=0),
     "default": Profile(),
     "harsh": Profile(duplication=0.20, replay=0.11, rate_factor=2.0, zero_ratio=0.15),
+    # Little but power cuts that hit a write.
+    "power": Profile(rate_factor=6.0, zero_ratio=0.97, always=("crash-before-sync",)),
+    # Processes that forget, while messages are long under way and not all of them know of each other.
+    "restarts": Profile(
+        loss=0.3,
+        late=0.1,
+        jitter_ns=(5 * MS, 20 * MS),
+        rate_factor=8.0,
+        zero_ratio=0.97,
+        always=("bridge", "bounce", "slow-links"),
+    ),
     # Split brains that no majority shows: A and B talk, B and C talk, A and C do not; and B forgets.
     "bridge": Profile(rate_factor=8.0, zero_ratio=0.97, always=("bridge", "crash-after-send")),
 }

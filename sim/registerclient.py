@@ -31,6 +31,7 @@ class RegisterClient:
         self.keys = keys
         self.dice = world.dice("client")
         self.number = 0
+        self.turn = 0
         self.operation: Operation | None = None
         self.request = b""
         self.give_up_ns = 0
@@ -65,6 +66,7 @@ class RegisterClient:
         kind, argument = self._draw()
         self.operation = self.history.invoke(self.world.identity.address, kind, key, argument)
         self.request = ormsgpack.packb(["request", key, self.number, kind, argument])
+        self.turn = self.dice.randrange(len(self.nodes))
         self.give_up_ns = self.world.now_ns() + TIMEOUT_NS
         self._try()
 
@@ -76,7 +78,8 @@ class RegisterClient:
             self.operation = None
             self._think(PAUSE_NS)
             return
-        self.world.send(self.dice.choice(self.nodes), self.request)
+        self.world.send(self.nodes[self.turn % len(self.nodes)], self.request)
+        self.turn += 1  # in turn: chance alone may well ask the dead ones only
         self._later(TRY_NS, self._try)
 
     def _draw(self) -> tuple[str, object]:

@@ -28,7 +28,7 @@ Line = dict[str, Any]
 def write_report(path: Path, run: Record, sentences: Sequence[str], key: str | None = None) -> None:
     """Write the page of a run, which must have been recorded whole."""
     data = json.dumps(Report(run, sentences, key).data(), default=repr).replace("</", "<\\/")
-    page = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    page = files(__name__.rpartition(".")[0]).joinpath("report.html").read_text(encoding="utf-8")
     path.write_text(page.replace("/*DATA*/", data), encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from ..node.world import NS_PER_S
 from .case import keep_only
 from .check import Failure
-from .config import SHRINK_LUCKS_MAX, SHRINK_RUNS_MAX
+from .config import SHRINK_LUCKS_MAX, SHRINK_LUCKS_MIN, SHRINK_RUNS_MAX
 from .plan import Plan
 from .run import Outcome, run
 
@@ -62,7 +62,8 @@ class Shrinker:
 
     def _try(self, candidate: Smaller) -> bool:
         """Whether a smaller plan fails by the same check; it is the best then."""
-        lucks = [self.best.luck, *(luck for luck in range(SHRINK_LUCKS_MAX) if luck != self.best.luck)]
+        count = SHRINK_LUCKS_MIN * self._whole.span_ns // max(1, self._plan_of(candidate).span_ns)
+        lucks = [self.best.luck, *range(min(count, SHRINK_LUCKS_MAX))]
         return any(self._try_once(replace(candidate, luck=luck)) for luck in lucks)
 
     def _try_once(self, candidate: Smaller) -> bool:

@@ -153,7 +153,8 @@ def version(node: type[RegisterNode]) -> type[RegisterScenario]:
 NoSync = version(RepliesBeforeSync)
 FromMemory = version(AnswersFromMemory)
 VotesTwice = version(VotesTwiceAfterRestart)
-VotesTwice.clients_count = 6  # rounds must meet
+VotesTwice.nodes_count, VotesTwice.clients_count = 3, 10  # many rounds, and few nodes to outvote
+VotesTwice.keys = tuple("abcdefgh")
 LiveMajority = version(CountsOnlyLiveNodes)
 SetOrder = version(IteratesASet)
 NoDedupe = version(ForgetsWhoAsked)
@@ -163,9 +164,9 @@ Stuck = version(NeverAnswersAgain)
 Surprised = version(ThrowsOnSurprise)
 
 MUTANTS: Mapping[str, Mutant] = {
-    "NoSync": Mutant(seeds_max=40, check=FORK),
+    "NoSync": Mutant(seeds_max=60, check=FORK, profile="power"),
     "FromMemory": Mutant(seeds_max=4, check=LINEARIZABLE),
-    "VotesTwice": Mutant(seeds_max=100, check=LINEARIZABLE, profile="bridge"),
+    "VotesTwice": Mutant(seeds_max=100, check=FORK, profile="restarts"),
     "LiveMajority": Mutant(seeds_max=4, check=FORK),
     "NoDedupe": Mutant(seeds_max=10, check=LINEARIZABLE),
     "OwnStateOnly": Mutant(seeds_max=4, check=FORK),
