@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,9 +19,9 @@ from .check import Failure, sentence
 from .determinism import compare
 from .history import to_json_lines
 from .mutant import try_mutants
-from .plan import KINDS, Plan
+from .plan import Plan
 from .run import Record, record
-from .scenario import DEFAULT, load, plan_for
+from .scenario import DEFAULT, kinds_of, load, plan_for
 from .shrink import Shrinker, Smaller
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ def run_seeds(args: Arguments, terminal: Terminal) -> ExitCode:
     """`sim run`: many seeds, a summary; NO if a check failed in any."""
     load(args.scenario)  # a wrong name is said at once
     live = {"safety": False, "live": True, "both": None}[args.mode]
+    started_s = time.monotonic()
     batch = Batch(args.scenario, range(args.first, args.first + args.seeds), args.profile, live, args.shells)
     total = Sum()
     with terminal.progress("seeds") as progress:
         for outcome in run_batch(batch, args.jobs or os.cpu_count() or 1):
             total.add(outcome)
             progress.update(total.runs_count, args.seeds)
-    _tell_sum(total, args, terminal)
+    elapsed_s = time.monotonic() - started_s
+    _tell_sum(total, elapsed_s, args, terminal)
     if args.compare:
         difference = compare(plan_for(args.scenario, args.first, args.profile, live=live))
         same = "the same run in two processes with different hash seeds"
@@ -54,12 +57,15 @@ def run_seeds(args: Arguments, terminal: Terminal) -> ExitCode:
     return ExitCode.NO if total.failures else ExitCode.OK
 
 
-def _tell_sum(total: Sum, args: Arguments, terminal: Terminal) -> None:
+def _tell_sum(total: Sum, elapsed_s: float, args: Arguments, terminal: Terminal) -> None:
     terminal.tell(f"{total.runs_count:,} seeds of {args.scenario}, profile {args.profile}")
     terminal.tell(
         f"  virtual time  {total.virtual_hours:.2f} hours, {total.live_count:,} runs ended in liveness mode"
     )
-    terminal.tell(f"  messages      {total.messages_count:,} delivered, {total.events_count:,} events hashed")
+    rate = f"{total.messages_count / elapsed_s:,.0f} a second"
+    terminal.tell(
+        f"  messages      {total.messages_count:,} delivered ({rate}), {total.events_count:,} events hashed"
+    )
     terminal.tell(f"  operations    {_counts(total.statuses)}")
     terminal.tell(f"  faults        {_counts(total.faults) or 'none'}")
     unresolved = f", {total.unresolved_count:,} keys unresolved" if total.unresolved_count else ""
@@ -205,9 +211,10 @@ def _size(plan: Plan) -> str:
 
 def _tell_faults(plan: Plan, terminal: Terminal) -> None:
     names = [f"n{number}" for number in range(plan.nodes_count)]
+    kinds = kinds_of(plan.scenario)
     for index, fault in enumerate(plan.faults):
         until = f", until {fault.end_ns / NS_PER_S:.3f} s" if fault.for_ns else ""
-        words = KINDS[fault.kind]().words(fault, names)
+        words = kinds[fault.kind]().words(fault, names)
         terminal.tell(f"  {fault.at_ns / NS_PER_S:7.3f} s  fault {index}: {words}{until}")
     if plan.heal_ns is not None:
         core = ", ".join(names[number] for number in plan.core)

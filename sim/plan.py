@@ -22,7 +22,7 @@ from .fault import Fault, Kind, log_uniform
 from .network import Noise
 
 KINDS: Mapping[str, type[Kind]] = {kind.name: kind for kind in (*cuts.KINDS, *breakdowns.KINDS)}
-"""Every kind of fault there is."""
+"""Every kind of fault that comes with the simulator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def draw_plan(
     seed: int,
     profile_name: str,
     size: tuple[int, int, int],
-    without: frozenset[str] = frozenset(),
+    kinds: Mapping[str, type[Kind]] = KINDS,
     *,
     live: bool | None = None,
 ) -> Plan:
@@ -115,17 +115,16 @@ def draw_plan(
         seed: any whole number.
         profile_name: one of PROFILES.
         size: nodes, clients, and the span of the run in nanoseconds.
-        without: kinds of faults that the scenario does not promise to survive.
+        kinds: those of faults that may happen, by name.
         live: whether the run ends in liveness mode; None: half of the seeds do.
     """
     nodes_count, clients_count, span_ns = size
     profile = PROFILES[profile_name]
     faults: list[Fault] = []
-    for name, kind in KINDS.items():
-        if name not in without:
-            faults += _draw_kind(kind, profile, Random(f"{seed}/plan/{name}"), nodes_count, span_ns)
+    for name, kind in kinds.items():
+        faults += _draw_kind(kind, profile, Random(f"{seed}/plan/{name}"), nodes_count, span_ns)
     faults.sort(key=lambda fault: (fault.at_ns, fault.kind, fault.nodes))
-    harmed, faults = _spare_majority(faults, nodes_count)
+    harmed, faults = _spare_majority(faults, kinds, nodes_count)
     plan = Plan(
         scenario, seed, profile_name, nodes_count, clients_count, span_ns,
         _draw_noise(profile, Random(f"{seed}/plan/noise")), tuple(faults),
@@ -165,12 +164,14 @@ def _draw_kind(kind: type[Kind], profile: Profile, dice: Random, count: int, spa
     return faults
 
 
-def _spare_majority(faults: list[Fault], count: int) -> tuple[set[int], list[Fault]]:
+def _spare_majority(
+    faults: list[Fault], kinds: Mapping[str, type[Kind]], count: int
+) -> tuple[set[int], list[Fault]]:
     """Leave out what would harm more than a minority for ever; which nodes are harmed so, and the rest."""
     harmed: set[int] = set()
     kept: list[Fault] = []
     for fault in faults:
-        if KINDS[fault.kind].lasting:
+        if kinds[fault.kind].lasting:
             if len(harmed.union(fault.nodes)) > (count - 1) // 2:
                 continue
             harmed.update(fault.nodes)

@@ -17,8 +17,8 @@ from ..node.world import NS_PER_S
 from .command import command
 from .config import REPORT_MESSAGES_MAX
 from .history import Operation, Status
-from .plan import KINDS
 from .run import Record
+from .scenario import kinds_of
 
 CUTS = ("bridge", "hold", "isolate", "one-way", "split", "swizzle")
 TROUBLES = ("clock-jump", "clock-rate", "disk-full", "disk-slow", "pause", "slow", "slow-links")
@@ -43,6 +43,7 @@ class Report:
     def __init__(self, run: Record, sentences: Sequence[str], key: str | None) -> None:
         self.run = run
         self.plan = run.outcome.plan
+        self.kinds = kinds_of(self.plan.scenario)
         self.sentences = sentences
         self.nodes = [f"n{number}" for number in range(self.plan.nodes_count)]
         self.clients = [f"c{number}" for number in range(self.plan.clients_count)]
@@ -95,7 +96,7 @@ class Report:
             kind = "cut" if fault.kind in CUTS else "slow" if fault.kind in TROUBLES else None
             if kind is None:
                 continue
-            text = KINDS[fault.kind]().words(fault, self.nodes)
+            text = self.kinds[fault.kind]().words(fault, self.nodes)
             end = seconds(max(fault.end_ns, fault.at_ns + NS_PER_S // 100))
             for number in fault.nodes:
                 state = {"host": self.nodes[number], "t0": seconds(fault.at_ns), "t1": end}
@@ -174,7 +175,7 @@ class Report:
     def _faults_told(self) -> list[Line]:
         story: list[Line] = []
         for fault in self.plan.faults:
-            words = KINDS[fault.kind]().words(fault, self.nodes)
+            words = self.kinds[fault.kind]().words(fault, self.nodes)
             story.append({"t": seconds(fault.at_ns), "text": f"{words}."})
             if fault.for_ns and fault.end_ns < self.plan.span_ns:
                 story.append({"t": seconds(fault.end_ns), "text": f"over: {words}."})

@@ -14,8 +14,8 @@ from .history import History, Operation, Status
 from .host import Host
 from .journal import Event
 from .network import Noise
-from .plan import KINDS, Plan
-from .scenario import Scenario, load
+from .plan import Plan
+from .scenario import Scenario, kinds_of, load
 from .simulation import Simulation
 from .tripwire import tripwires
 
@@ -70,8 +70,9 @@ class Run:
             [self._host(address, number, client=True) for number, address in enumerate(clients)],
         )
         self.faults_count: Counter[str] = Counter()
+        kinds = kinds_of(plan.scenario)
         for index, fault in enumerate(plan.faults):
-            simulation.loop.call_at(fault.at_ns, self._begin, index, fault, KINDS[fault.kind]())
+            simulation.loop.call_at(fault.at_ns, self._begin, index, fault, kinds[fault.kind]())
         if plan.heal_ns is not None:
             simulation.loop.call_at(plan.heal_ns, self._heal)
 

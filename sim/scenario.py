@@ -10,15 +10,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from ..exception import InvalidError
 from ..node.world import NS_PER_S, Address, Factory
 from .check import Check, Watcher
+from .fault import Kind
 from .history import History
-from .plan import PROFILES, Plan, draw_plan
+from .plan import KINDS, PROFILES, Plan, draw_plan
 
 DEFAULT = "ringdict.sim.register:RegisterScenario"
 """The example that comes with ringdict: a small replicated register."""
@@ -40,6 +41,8 @@ class Scenario:
     span_s: ClassVar[float] = 20.0
     without: ClassVar[frozenset[str]] = frozenset()
     """Kinds of faults that the system does not promise to survive."""
+    kinds: ClassVar[Sequence[type[Kind]]] = ()
+    """Kinds of faults that only this system can suffer, or that are yet to find their place."""
     checks: ClassVar[Sequence[Check]] = ()
 
     def __init__(self, nodes: tuple[Address, ...], clients: tuple[Address, ...], history: History) -> None:
@@ -125,4 +128,10 @@ def plan_for(
         raise InvalidError(f"no profile {profile!r}; known are {', '.join(PROFILES)}")
     nodes, clients, span_s = size or (scenario.nodes_count, scenario.clients_count, scenario.span_s)
     numbers = (nodes, clients, int(span_s * NS_PER_S))
-    return draw_plan(place, seed, profile, numbers, scenario.without, live=live)
+    kinds = {name: kind for name, kind in kinds_of(place).items() if name not in scenario.without}
+    return draw_plan(place, seed, profile, numbers, kinds, live=live)
+
+
+def kinds_of(place: str) -> Mapping[str, type[Kind]]:
+    """All kinds of faults that plans of a scenario may have."""
+    return {**KINDS, **{kind.name: kind for kind in load(place).kinds}}
