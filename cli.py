@@ -31,6 +31,10 @@ PROCESSES_MAX: Final = 32
 SECONDS: Final = 8.0
 SECONDS_MIN: Final = 5.0
 SECONDS_MAX: Final = 600.0
+SEEDS: Final = 100
+SEEDS_MAX: Final = 10_000_000
+JOBS_MAX: Final = 64
+SCENARIO: Final = "ringdict.sim.register:RegisterScenario"
 
 EPILOG: Final = """\
 KEY is text; --literal reads KEY and VALUE as Python does: 42, ("user", 7), b"\\x00";
@@ -80,7 +84,7 @@ def _run(argv: Sequence[str] | None, terminal: Terminal) -> int:
     try:
         args = parser.parse_args(argv, namespace=Arguments())
         if args.run is None and not args.version:
-            parser.error("say what to do: dict or demo")
+            parser.error("say what to do: dict, demo or sim")
     except SystemExit as ended:  # argparse has said all there is to say
         return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     if args.run is None:
@@ -121,6 +125,12 @@ def _demo(args: Arguments, terminal: Terminal) -> ExitCode:
     return run(args, terminal)
 
 
+def _sim(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .sim.command import COMMANDS
+
+    return COMMANDS[args.command](args, terminal)
+
+
 # -- what may be written -------------------------------------------------------------------------
 
 
@@ -136,6 +146,7 @@ def _parser() -> Parser:
     _add_dict_commands(commands)
     _add_entry_commands(commands)
     _add_demo(groups)
+    _add_sim(groups)
     return parser
 
 
@@ -208,6 +219,60 @@ def _add_demo(groups: Commands) -> None:
     demo.add_argument("--seed", metavar="N", type=int, help="repeat the random choices of an earlier run")
     demo.add_argument("--keep", action="store_true", help="leave the Dict behind, to look at")
     demo.add_argument("--json", action="store_true", help="print the events as JSON, one a line")
+
+
+def _add_sim(groups: Commands) -> None:
+    sim_group = _command(groups, "sim", "run the nodes' own code in a made-up, bad world")
+    sim_group.set_defaults(run=_sim)
+    commands = sim_group.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
+
+    run = _command(commands, "run", "run many seeds and check what came of them")
+    run.add_argument(
+        "--seeds", metavar="N", type=_between(int, 1, SEEDS_MAX), default=SEEDS, help="how many (100)"
+    )
+    run.add_argument("--first", metavar="N", type=int, default=0, help="the first of them (0)")
+    jobs = _between(int, 1, JOBS_MAX)
+    run.add_argument("--jobs", metavar="N", type=jobs, default=0, help="processes side by side (one a core)")
+    run.add_argument("--compare", action="store_true", help="run the first twice, under other hash seeds")
+    _which(run)
+
+    replay = _command(commands, "replay", "run one seed again, and tell what happens in it")
+    _part(replay)
+    replay.add_argument("--history", metavar="FILE", help="write the operations as JSON lines")
+
+    shrink = _command(commands, "shrink", "find the smallest run that fails as a seed does")
+    _part(shrink)
+    shrink.add_argument("--save", metavar="FILE", help="keep it as a case, for the tests to replay")
+
+    mutants = _command(commands, "mutants", "try the wrong versions of a system that a file holds")
+    mutants.add_argument("file", metavar="FILE", help="a Python file with MUTANTS (docs/simulation.md)")
+
+
+def _which(parser: Parser) -> None:
+    scenario_help = "module:Name or file.py:Name (a small replicated register)"
+    parser.add_argument("--scenario", metavar="PLACE", default=SCENARIO, help=scenario_help)
+    profile_help = "how bad things get: calm, default, harsh, bridge, power, restarts"
+    parser.add_argument("--profile", metavar="NAME", default="default", help=profile_help)
+    mode_help = "safety, live (heal a majority and demand progress), or both by turns (both)"
+    parser.add_argument("--mode", choices=("safety", "live", "both"), default="both", help=mode_help)
+    parser.add_argument("--shells", action="store_true", help="run the processes under their Trio shells")
+    parser.add_argument(
+        "--report", metavar="FILE", help="write a page that tells one run (the first to fail)"
+    )
+    parser.add_argument("--key", metavar="KEY", help="the key that the page follows (the one that failed)")
+
+
+def _part(parser: Parser) -> None:
+    parser.add_argument("--seed", metavar="N", type=int, help="which run")
+    parser.add_argument("--case", metavar="FILE", help="a run that was kept, instead of a seed")
+    _which(parser)
+    parser.add_argument("--keep", metavar="N,N", dest="faults", help="only these of its faults, or none")
+    parser.add_argument("--nodes", metavar="N", type=_between(int, 1, 10_000), help="only so many nodes")
+    parser.add_argument("--clients", metavar="N", type=_between(int, 1, 10_000), help="only so many clients")
+    parser.add_argument("--seconds", metavar="S", type=float, default=0.0, help="only so much virtual time")
+    parser.add_argument("--quiet", action="store_true", help="no message is lost, late or doubled by itself")
+    parser.add_argument("--skip", metavar="S", type=float, default=0.0, help="begin so many seconds later")
+    parser.add_argument("--luck", metavar="N", type=int, default=0, help="another roll of the dice (0)")
 
 
 def _command(commands: Commands, name: str, help_text: str) -> Parser:

@@ -76,7 +76,7 @@ _WRITES = (
     ),
     Race(
         name="interval",
-        title="put, durability interval, rounds of 10 s with their syncs",
+        title="put, durability interval, 10 s with syncs",
         operation="put",
         rounds=3,
         round_s=10,
@@ -85,7 +85,7 @@ _WRITES = (
     ),
     Longest(
         name="interval.max",
-        title="put, durability interval, the longest call in 10 s at full speed",
+        title="put, durability interval, longest of 10 s",
         operation="put",
         unit=MILLISECONDS,
         contestants=(INTERVAL, REDIS, DISKCACHE),
@@ -93,7 +93,7 @@ _WRITES = (
     ),
     Swelling(
         name="interval.file",
-        title="by how much the files grow in 10 s of puts of what is there",
+        title="growth of the files in 10 s of puts",
         operation="put",
         unit=MEGABYTES,
         contestants=(INTERVAL,),

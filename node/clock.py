@@ -8,6 +8,7 @@ Clocks", 2014), embedded in 64 bits: 48 of milliseconds since 1970, 16 of a coun
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,33 @@ def _boot_id() -> bytes:
 def system_random(count: int) -> bytes:
     """`count` bytes from the operating system."""
     return os.urandom(count)
+
+
+def system_dice() -> random.Random:
+    """A stream of random numbers of its own, begun with bytes from the operating system."""
+    return random.Random(os.urandom(32))  # noqa: S311 - for jitter and choices; what must be secret asks for bytes
+
+
+class NanosecondClock(Protocol):
+    """The clocks that a world shows its process."""
+
+    def now_ns(self) -> int:
+        """Monotonic."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Since 1970; may jump."""
+        ...
+
+
+class SystemNanosecondClock:
+    """The host's own."""
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
 
 
 class HybridClock:

@@ -209,3 +209,47 @@ LOOP_TURN_S_MAX = 0.001
 
 COMPACTION_POLL_S = 0.1
 """Between two reports of a compaction's progress."""
+
+# -- between nodes -------------------------------------------------------------------------------
+
+FRAME_BYTES_MAX = 16 * MIB
+"""Of one frame between processes. What is larger is sent in pages; it is what a receiver must hold in memory
+before it can judge."""
+
+DATAGRAM_BYTES_MAX = 1_400
+"""Of one datagram: passes every common network in one packet, tunnels and sealing included."""
+
+PEER_QUEUE_BYTES_MAX = 32 * MIB
+"""Waiting for one peer that does not take them; beyond it frames are dropped, as on a broken line."""
+
+STORAGE_KEY_BYTES_MAX = 500
+"""Of a key in a node's storage: LMDB's own limit is 511."""
+
+STORAGE_VALUE_BYTES_MAX = 64 * MIB
+"""Of a value in a node's storage: as large as a user's value may be."""
+
+STORAGE_MAP_BYTES = 64 * MIB
+STORAGE_MAP_BYTES_MAX = TIB
+"""Address space of a node's storage: what a node decides by is small, so it begins small and doubles. Only
+one process maps it, which makes growing cheap."""
+
+CONNECT_TIMEOUT_S = 2.0
+"""For a connection and its first frame: beyond it the peer is as good as dead."""
+
+RECONNECT_DELAY_S_MIN = 0.05
+RECONNECT_DELAY_S_MAX = 1.0
+"""After a connection that failed, before the next: doubled up to this, so that a peer that comes back is
+found within a second and one that is gone costs nothing."""
+
+RECEIVE_BYTES = 64 * KIB
+"""Read from a connection at once: some hundred frames, a fraction of a millisecond of the process's time."""
+
+CONNECTIONS_MAX = 4_096
+"""Accepted and open at once; beyond it new ones are closed at once. Far below the usual limit of file
+descriptors when raised for servers, far above any cluster's needs."""
+
+PEERS_MAX = 4_096
+"""Whom frames are queued for at once."""
+
+DATAGRAMS_MAX = 256
+"""Taken from the socket in one turn: whatever has come is looked at before any timer is."""

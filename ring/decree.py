@@ -191,7 +191,7 @@ def _faults_of_history(decree: Decree) -> Iterator[str]:
         if len(sets) > FORMER_SETS_MAX:
             yield f"partition {partition} has over {FORMER_SETS_MAX} former sets: wait until it has settled"
         seen.update(sets)
-    for one in seen:
+    for one in sorted(seen):
         if not 1 <= len(one) <= decree.replicas or bytes(sorted(set(one))) != one:
             yield "a former set has members in ascending order, no more than a row has"
         elif one[-1] >= len(decree.members):

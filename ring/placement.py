@@ -117,8 +117,8 @@ class _Placing:
         """Whether a row may have this member: not twice, and no zone twice while it lacks another."""
         if index in row:
             return False
-        zones = {self.zones[one] for one in row}
-        return self.zones[index] not in zones or len(zones) == self.zone_count
+        taken = {self.zones[one] for one in row}
+        return self.zones[index] not in taken or len(taken) == self.zone_count
 
     def make_room(self, partition: int) -> int:
         """Return a member that fits into the row, after another took over one of its copies where need be."""

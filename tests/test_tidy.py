@@ -57,7 +57,12 @@ MAY_WAIT: Mapping[str, str] = {
 }
 
 EVENT_LOOPS = ("asyncio", "trio")
-MAY_KNOW_EVENT_LOOPS = {"client/transport.py": "the shell that carries one call on three kinds of loop"}
+MAY_KNOW_EVENT_LOOPS = {
+    "client/transport.py": "the shell that carries one call on three kinds of loop",
+    "node/peer.py": "the shell of a node: one connection",
+    "node/sockets.py": "the shell of a node: the operating system's sockets",
+    "node/trioworld.py": "the shell of a node: the real world on Trio",
+}
 
 PICKLERS = ("cloudpickle", "dill", "marshal", "pickle", "shelve")
 MAY_PICKLE = {"client/values.py": "where `allow_pickle` is looked at before anything is unpickled"}
@@ -200,7 +205,7 @@ def test_the_package_imports_itself_relatively() -> None:
 
 # A unit, or the plural of what is counted; then a bound.
 CONFIG_NAME = re.compile(r"^([A-Z0-9]+_)*([A-Z0-9]*S|DEPTH|RATIO)(_(MAX|MIN|DEFAULT))*$")
-UNITS = {"KIB", "MIB", "GIB", "TIB"}
+UNITS = {"KIB", "MIB", "GIB", "TIB", "NS", "US", "MS", "S"}
 PRESETS = {"LAN", "FAST"}  # settings as a whole
 
 

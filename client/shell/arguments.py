@@ -49,6 +49,25 @@ class Arguments(Namespace):
     seconds: float
     seed: int | None
     keep: bool
+    scenario: str
+    profile: str
+    mode: str
+    seeds: int
+    first: int
+    jobs: int
+    shells: bool
+    compare: bool
+    report: str | None
+    history: str | None
+    save: str | None
+    case: str | None
+    faults: str | None
+    nodes: int | None
+    clients: int | None
+    quiet: bool
+    luck: int
+    skip: float
+    file: str
 
     def read_key(self) -> Hashable:
         """KEY, as the options say it is written. `InvalidError` if it is no key."""
