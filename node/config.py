@@ -253,3 +253,6 @@ PEERS_MAX = 4_096
 
 DATAGRAMS_MAX = 256
 """Taken from the socket in one turn: whatever has come is looked at before any timer is."""
+
+ADDRESS_BYTES_MAX = 280
+"""Of an address that a stranger gives as its own: a host name of 253, a port, brackets."""

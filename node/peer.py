@@ -56,7 +56,10 @@ class Peer:
         self._queued_bytes = 0
 
     async def keep(self, transport: Transport, read: Callable[[Stream, Address], Awaitable[None]]) -> None:
-        """Connect whenever there is something to send, for ever; `read` is run on each connection."""
+        """Connect whenever there is something to send; `read` is run on each connection.
+
+        Returns once the peer could not be reached again and again.
+        """
         while True:
             if not self._queue:
                 self._filled = trio.Event()
@@ -67,6 +70,8 @@ class Peer:
                 self._delay_s = min(RECONNECT_DELAY_S_MAX, 2 * self._delay_s or RECONNECT_DELAY_S_MIN)
                 await trio.sleep(self._delay_s)
                 self._drop_all()  # what came while nobody could be reached is old by now
+                if self._delay_s >= RECONNECT_DELAY_S_MAX:
+                    return
                 continue
             self._delay_s = 0.0
             await self.use(stream, read)

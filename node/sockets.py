@@ -50,7 +50,11 @@ class SocketTransport:
         self._streams_count = 0
 
     async def connect(self, to: Address) -> Stream:
-        stream = await trio.open_tcp_stream(*split_address(to))
+        try:
+            host, port = split_address(to)
+        except InvalidError as error:  # somebody gave a name that is no address: nobody is there
+            raise OSError(str(error)) from error
+        stream = await trio.open_tcp_stream(host, port)
         stream.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
         return stream
 
@@ -81,8 +85,8 @@ class SocketTransport:
         if self._datagrams is not None:
             try:
                 self._datagrams.sendto(datagram, split_address(to))
-            except OSError:
-                pass  # no room, no route: a datagram may be lost
+            except (OSError, InvalidError):
+                pass  # no room, no route, no address: a datagram may be lost
 
     async def receive_datagrams(self) -> list[tuple[Address, bytes]]:
         assert self._datagrams is not None

@@ -22,7 +22,14 @@ import trio
 
 from ..exception import Error, ProtocolError
 from .clock import NanosecondClock, SystemNanosecondClock, system_dice
-from .config import CONNECT_TIMEOUT_S, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, PEERS_MAX, RECEIVE_BYTES
+from .config import (
+    ADDRESS_BYTES_MAX,
+    CONNECT_TIMEOUT_S,
+    DATAGRAM_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    PEERS_MAX,
+    RECEIVE_BYTES,
+)
 from .durability import Durability
 from .frame import FrameReader
 from .identity import STORAGE, take_identity
@@ -155,7 +162,7 @@ class TrioWorld:
             if len(self._peers) >= PEERS_MAX:
                 return
             peer = self._peers[to] = Peer(to, self._around.address)
-            self._nursery.start_soon(peer.keep, self._around.transport, self._read)
+            self._nursery.start_soon(self._keep, peer)
         peer.put(frame)
 
     def send_datagram(self, to: Address, datagram: bytes) -> None:
@@ -229,6 +236,10 @@ class TrioWorld:
         if self._alive:
             call()
 
+    async def _keep(self, peer: Peer) -> None:
+        await peer.keep(self._around.transport, self._read)
+        del self._peers[peer.to]
+
     # -- what comes in -----------------------------------------------------------------------------
 
     async def _receive_datagrams(self) -> None:
@@ -249,10 +260,12 @@ class TrioWorld:
                 frames = received
         if not frames:
             return
+        if len(frames[0]) > ADDRESS_BYTES_MAX:
+            return
         source = Address(frames[0].decode("utf-8", "replace"))
-        self._deliver(source, frames[1:])
 
         async def read(stream: Stream, source: Address) -> None:
+            self._deliver(source, frames[1:])
             await self._read_on(stream, source, reader)
 
         if source in self._peers or len(self._peers) >= PEERS_MAX:
