@@ -42,7 +42,9 @@ SLOT = Struct("@QI4xQ")
 OWNER = Struct("@I4xQ")
 OWNER_AT = 8
 """Behind the transaction."""
-NUMBER = Struct("@Q")
+WORD_BYTES = 8
+THREAD_WORD = 2
+"""Of a slot: where the thread stands."""
 HOLD_TAG = 0x72_69_6E_67_48_4F_4C_44
 """Stands for the thread in the slots of holds. LMDB shows that field, and uses it for nothing."""
 
@@ -62,6 +64,8 @@ class ReaderTable:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
         try:
             self._map = mmap.mmap(descriptor, 0)
+            #: `struct` would write zeros first.
+            self._words = memoryview(self._map).cast("Q")
         finally:
             os.close(descriptor)
 
@@ -88,18 +92,19 @@ class ReaderTable:
 
     def pin(self, at: int, transaction: int) -> None:
         """Make a slot of this process a hold of that snapshot."""
-        NUMBER.pack_into(self._map, at, transaction)
-        NUMBER.pack_into(self._map, at + 16, HOLD_TAG)
+        self._words[at // WORD_BYTES] = transaction
+        self._words[at // WORD_BYTES + THREAD_WORD] = HOLD_TAG
 
     def raise_holds(self, transaction: int) -> None:
         """Let all processes' holds of older snapshots go, now that this one's sync point is on disk."""
         for at, slot in self.slots().items():
             # A hold that ends meanwhile, and becomes some reader's slot, then holds more than it must.
             if slot.thread == HOLD_TAG and slot.transaction < transaction:
-                NUMBER.pack_into(self._map, at, transaction)
+                self._words[at // WORD_BYTES] = transaction
 
     def close(self) -> None:
         """Give the table up. LMDB must have closed the file."""
+        self._words.release()
         self._map.close()
 
 

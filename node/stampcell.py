@@ -17,18 +17,17 @@ import errno
 import mmap
 import os
 from pathlib import Path
-from struct import Struct
 
 from ..exception import StoreFullError
 from .clock import COUNTER_BITS
 from .datafile import FILE_MODE
 
-WORD = Struct("@Q")
-WORDS = Struct("@Q16xQ")
-"""The last stamp, and seen_ms behind the boot id."""
+STAMP = 0
+"""Which word is the last stamp."""
 BOOT_ID_AT = 8
 BOOT_ID_BYTES = 16
-SEEN_AT = 24
+SEEN = 3
+"""Which word is seen_ms."""
 DAMAGED_AT = 32
 FILE_BYTES = 4096
 
@@ -36,35 +35,35 @@ FILE_BYTES = 4096
 class StampCell:
     """The cell in the file `path`, made where there is none. Usable after a fork as it is."""
 
-    __slots__ = ("_map",)
+    __slots__ = ("_map", "_words")
 
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             _reserve(descriptor, path)
             self._map = mmap.mmap(descriptor, FILE_BYTES)
+            #: `struct` would write zeros first, which another process may see, or a kill leave there.
+            self._words = memoryview(self._map).cast("Q")
         finally:
             os.close(descriptor)
 
     def read(self) -> int:
         """The last stamp that any process gave."""
-        stamp: int = WORD.unpack_from(self._map)[0]
-        return stamp
+        return self._words[STAMP]
 
     def look(self) -> tuple[int, int]:
         """`read` and `floor` at once."""
-        stamp, seen_ms = WORDS.unpack_from(self._map)
-        return stamp, max(stamp, seen_ms << COUNTER_BITS)
+        stamp = self._words[STAMP]
+        return stamp, max(stamp, self._words[SEEN] << COUNTER_BITS)
 
     def floor(self) -> int:
         """The stamp of the latest instant that any process has stamped with or judged expiry by."""
-        stamp, seen_ms = WORDS.unpack_from(self._map)
-        return int(max(stamp, seen_ms << COUNTER_BITS))
+        return max(self._words[STAMP], self._words[SEEN] << COUNTER_BITS)
 
     def see(self, now_ms: int) -> None:
         """Note an instant that a reader judged by: no process may judge by an earlier one."""
-        if now_ms > WORD.unpack_from(self._map, SEEN_AT)[0]:
-            WORD.pack_into(self._map, SEEN_AT, now_ms)
+        if now_ms > self._words[SEEN]:
+            self._words[SEEN] = now_ms
 
     @property
     def damaged(self) -> bool:
@@ -77,7 +76,7 @@ class StampCell:
 
     def write(self, stamp: int) -> None:
         """Note a stamp that was given."""
-        WORD.pack_into(self._map, 0, stamp)
+        self._words[STAMP] = stamp
 
     def of_boot(self, boot_id: bytes) -> bool:
         """Whether the cell has been kept up since that boot."""

@@ -121,7 +121,8 @@ def check_catalogue(contents: Contents) -> None:
 def check_dict(contents: Contents, id_: bytes, state: DictState) -> None:
     counted = size_bytes = expiring = 0
     highest = min(contents.stamp, state.last_stamp + STAMP_RESERVE)
-    assert state.cleared_at <= state.last_stamp <= contents.stamp
+    stamps = state.cleared_at, state.last_stamp, contents.stamp
+    assert list(stamps) == sorted(stamps), [stamp >> 16 for stamp in stamps]
     for row in contents.rows(id_):
         entry = row.entry
         assert max(entry.version, entry.touch) <= highest, f"{row.key!r} is ahead of its Dict"

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from ringdict.node.datafile import pages_bytes
 from ringdict.node.edit import Edit
 from ringdict.node.entry import NO_OPERATION
 from ringdict.node.operation import NEVER, Operation, Pop, Put
+from ringdict.node.stampcell import StampCell
 
 from .audit import Contents, check_consistent
 from .child import Child, Line, wait_until
@@ -366,3 +368,26 @@ def test_group_commits_leave_a_store_that_opens(cluster: Cluster, dict_: AnyDict
         if data.stat().st_size < pages_bytes(cluster.store.environment.open()) or number == 399:
             with Child(count_anew, cluster) as child:
                 assert child.result() == len(dict_), f"seed {seed}, transaction {number}"
+
+
+# -- words that all processes share ------------------------------------------------------------------
+
+FIRST_STAMP = 1 << 50
+
+
+def write_stamps(line: Line, path: Path) -> None:
+    cell = StampCell(path)
+    cell.write(FIRST_STAMP)
+    line.send("begun")
+    for number in itertools.count():
+        cell.write(FIRST_STAMP + number)
+
+
+def test_a_stamp_is_written_at_one_go(tmp_path: Path) -> None:
+    """Else a process that is killed while it writes leaves a zero, and stamps begin anew."""
+    cell = StampCell(tmp_path / "stamp")
+    with Child(write_stamps, tmp_path / "stamp") as child:
+        child.receive()
+        end_s = time.monotonic() + 0.5
+        while time.monotonic() < end_s:
+            assert min(cell.read() for _ in range(1000)) >= FIRST_STAMP

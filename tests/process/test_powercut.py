@@ -17,7 +17,7 @@ from ringdict.node import restart, syncpoint
 from ringdict.node import store as stores
 from ringdict.node.keeper import Keeper
 from ringdict.node.metapage import in_force
-from ringdict.node.readertable import HOLD_TAG, NUMBER, Hold, ReaderTable
+from ringdict.node.readertable import HOLD_TAG, THREAD_WORD, WORD_BYTES, Hold, ReaderTable
 from ringdict.node.synccell import cell_path
 from ringdict.node.syncpoint import SideFile, newest, side_files
 
@@ -70,7 +70,7 @@ def holds_only_in_the_first_process(_: NoDisk) -> None:
 
 def holds_the_present_instead(_: NoDisk) -> None:
     def pin(self: ReaderTable, at: int, _: int) -> None:
-        NUMBER.pack_into(self._map, at + 16, HOLD_TAG)
+        self._words[at // WORD_BYTES + THREAD_WORD] = HOLD_TAG
 
     change(ReaderTable, "pin", pin)
 
