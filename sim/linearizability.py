@@ -4,8 +4,8 @@ The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) w
 tried ("Testing for Linearizability", 2017), one key at a time, since a map is linearizable if and only if
 each of its keys is (Herlihy and Wing, 1990). Two prunings, both sound:
 
-1. A returned operation that fits now and leaves the state alone is taken at once: it takes nothing from what
-   can come after it.
+1. A returned *read* that fits now is taken at once: it takes nothing from what can come after it. (A write that
+   leaves the state alone now may be needed later, to bring that state back.)
 2. An operation of unknown outcome is tried only where it changes the state: else leaving it out is the same.
 """
 
@@ -53,6 +53,8 @@ class Answer:
 
 
 _NEVER = 1 << 62
+READ = "read"
+"""The kind of an operation that never changes the state."""
 
 
 def check_key(model: Model, operations: Sequence[Operation], states_count_max: int = STATES_MAX) -> Answer:
@@ -107,7 +109,7 @@ class _Search:
             first, minimal = self._minimal(done, first)
             taken = done
             for index in minimal:
-                if self._returns[index] != _NEVER:
+                if self._returns[index] != _NEVER and self._known[index].kind == READ:
                     fits, after = self._apply(state, self._known[index])
                     if fits and after == state:
                         taken |= 1 << index
