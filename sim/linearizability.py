@@ -4,8 +4,8 @@ The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) w
 tried ("Testing for Linearizability", 2017), one key at a time, since a map is linearizable if and only if
 each of its keys is (Herlihy and Wing, 1990). Two prunings, both sound:
 
-1. A returned *read* that fits now is taken at once: it takes nothing from what can come after it. (A write that
-   leaves the state alone now may be needed later, to bring that state back.)
+1. A returned *read* that fits now is taken at once: it takes nothing from what can come after it. (A write
+   that leaves the state alone now may be needed later, to bring that state back.)
 2. An operation of unknown outcome is tried only where it changes the state: else leaving it out is the same.
 """
 
@@ -96,7 +96,7 @@ class _Search:
                 return Answer(Verdict.UNRESOLVED, len(seen))
             for index in reversed(minimal):  # so that the earliest is tried first
                 fits, after = self._apply(state, self._known[index])
-                if fits and (after != state):
+                if fits and (after != state or self._returns[index] != _NEVER):
                     stack.append((done | 1 << index, after, first))
         longest = tuple(one.serial for index, one in enumerate(self._known) if self._longest >> index & 1)
         return Answer(Verdict.NO, len(seen), longest)
