@@ -46,7 +46,7 @@ def test_no_member_is_a_tenth_above_the_mean(count: int, seed: int) -> None:
 @pytest.mark.parametrize("count", range(3, 101))
 def test_no_member_is_a_tenth_above_the_mean_at_any_number(count: int) -> None:
     partitions = partitions_for(count)
-    for seed in range(5):
+    for seed in range(2):
         table = target_table(members_of(count, seed), partitions, 3)
         assert max(table.primaries(count)) <= math.ceil(round(1.10 * partitions / count, 6))
         assert max(table.copies(count)) <= math.ceil(round(1.10 * 3 * partitions / count, 6))
