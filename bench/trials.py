@@ -115,31 +115,24 @@ class Longest(Scenario):
         for name in self.contestants:
             stage.say(f"{self.name}: {name}")
             with sheet.attempt(name):
-                worker = stage.worker(name)
-                worker.call(Runner.pace, self.operation, 0.0)
+                stage.worker(name).call(Runner.pace, self.operation, 0.0)
                 stage.settle()
-                sheet.note(name, worker.call(Runner.longest, self.operation, self.seconds))
+                sheet.note(name, self._figure(stage, name))
         return sheet
+
+    def _figure(self, stage: Stage, name: str) -> float:
+        longest: float = stage.worker(name).call(Runner.longest, self.operation, self.seconds)
+        return longest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swelling(Scenario):
+class Swelling(Longest):
     """By how much a store's files grow while an operation that adds nothing runs at full speed."""
 
-    operation: str
-    seconds: float = 10.0
-
-    def run(self, stage: Stage) -> Sheet:
-        sheet = Sheet(self.contestants)
-        for name in self.contestants:
-            stage.say(f"{self.name}: {name}")
-            with sheet.attempt(name):
-                worker = stage.worker(name)
-                worker.call(Runner.pace, self.operation, 0.0)
-                before_bytes = _folder_bytes(stage.place.of(name))
-                worker.call(Runner.longest, self.operation, self.seconds)
-                sheet.note(name, _folder_bytes(stage.place.of(name)) - before_bytes)
-        return sheet
+    def _figure(self, stage: Stage, name: str) -> float:
+        before_bytes = _folder_bytes(stage.place.of(name))
+        super()._figure(stage, name)
+        return _folder_bytes(stage.place.of(name)) - before_bytes
 
 
 def _folder_bytes(folder: Path) -> int:
