@@ -256,3 +256,11 @@ DATAGRAMS_MAX = 256
 
 ADDRESS_BYTES_MAX = 280
 """Of an address that a stranger gives as its own: a host name of 253, a port, brackets."""
+
+BREAKER_MISSES = 3
+"""Questions in a row without an answer after which a peer is taken for unreachable. One may be lost with its
+connection; a dead peer costs three timeouts, once."""
+
+BREAKER_RETRY_S = 0.25
+"""Until the next question goes through to a peer that was taken for unreachable: one that is back is found
+within a quarter of a second."""
