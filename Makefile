@@ -28,13 +28,13 @@ demo: $(VENV)/.installed-$(VERSION)-plain ## several processes share a Dict, one
 test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep
 	$(BIN)/python -m pytest -m "not deep" --durations=10 $(ARGS)
 
-# The deep ones run without coverage: they add rounds, not lines, and a tracer makes some of them slow.
+# More rounds run without coverage: they add no lines, and a tracer makes each several times as slow.
 # The gate is per room, so that a well-tested room cannot hide a neglected one.
 .PHONY: test-all
 test-all: $(VENV)/.installed-$(VERSION)-test ## every test, more rounds and seeds, with coverage
-	$(BIN)/python -m pytest -m deep --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -m "deep or hypothesis" --hypothesis-profile=deep --durations=10 $(ARGS)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not deep" --hypothesis-profile=deep --durations=10 $(ARGS)
+	$(BIN)/coverage run -m pytest -m "not deep" --durations=10 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@for room in client gossip node ring; do \
