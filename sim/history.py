@@ -94,7 +94,7 @@ def to_json_lines(operations: Iterable[Operation]) -> Iterator[str]:
 
     Each has `process` (one number a client and unknown outcome: a process whose call never returned makes
     no other), `type` (invoke, ok, fail, info), `f`, `key`, `value`, `time` in nanoseconds and `index`. It is
-    the form of Jepsen's histories; a program for porcupine is in docs/simulation.md.
+    the form of Jepsen's histories; tests/judge hands them to porcupine.
     """
     events: list[tuple[int, int, dict[str, Any]]] = []
     processes: dict[str, int] = {}
