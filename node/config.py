@@ -257,6 +257,13 @@ DATAGRAMS_MAX = 256
 ADDRESS_BYTES_MAX = 280
 """Of an address that a stranger gives as its own: a host name of 253, a port, brackets."""
 
+HANDSHAKE_BYTES_MAX = 1_024
+"""Of one frame of a handshake, which strangers send: an address of 280 bytes, two numbers of 32, a refusal in
+words."""
+
+REFUSAL_CHARS_MAX = 300
+"""Of the words with which somebody unproved refuses a connection, as they are shown."""
+
 BREAKER_MISSES = 3
 """Questions in a row without an answer after which a peer is taken for unreachable. One may be lost with its
 connection; a dead peer costs three timeouts, once."""
