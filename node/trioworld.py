@@ -33,10 +33,11 @@ from .config import (
 from .durability import Durability
 from .frame import FrameReader
 from .identity import STORAGE, take_identity
-from .lmdbstorage import LmdbStorage, Post
+from .lmdbstorage import LmdbStorage
 from .peer import Peer
 from .sockets import SocketTransport
 from .transport import Stream, Transport
+from .turn import Home, Turn
 from .world import NS_PER_S, Address, Dice, Factory, Identity, Process, Storage
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Surroundings:
 
     address: Address
     transport: Transport
-    open_storage: Callable[[str, Durability, Post], OpenStorage]
+    open_storage: Callable[[str, Durability, Home], OpenStorage]
     clock: NanosecondClock
     dice: Callable[[str], Dice]
     trace: Callable[[str, dict[str, object]], None]
@@ -67,7 +68,7 @@ def real_surroundings(address: Address, folder: Path) -> Surroundings:
     return Surroundings(
         address,
         SocketTransport(address),
-        lambda name, durability, post: LmdbStorage(folder / name, durability, post),
+        lambda name, durability, home: LmdbStorage(folder / name, durability, home.post),
         SystemNanosecondClock(),
         lambda _purpose: system_dice(),
         lambda event, facts: log.debug("%s: %s %s", address, event, facts),
@@ -128,6 +129,7 @@ class TrioWorld:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
         self._timers = Timers(surroundings.clock)
+        self._turn = Turn()
         self._peers: dict[Address, Peer] = {}
         self._storages: dict[str, OpenStorage] = {}
         self._dice: dict[str, Dice] = {}
@@ -173,7 +175,7 @@ class TrioWorld:
     def storage(self, name: str, durability: Durability = Durability.FSYNC) -> Storage:
         storage = self._storages.get(name)
         if storage is None:
-            storage = self._storages[name] = self._around.open_storage(name, durability, self._post)
+            storage = self._storages[name] = self._around.open_storage(name, durability, self)
         return storage
 
     def dice(self, purpose: str) -> Dice:
@@ -206,10 +208,12 @@ class TrioWorld:
             taken.set()
 
         take_identity(self.storage(STORAGE), self.dice("identity"), self._around.address, ready)
+        self._turn.end()
         await taken.wait()
         if not self._alive:
             return
         self._process = factory(self)
+        self._turn.end()
         self._nursery.start_soon(self._timers.serve, self._call)
         self._nursery.start_soon(self._receive_datagrams)
         self._nursery.start_soon(self._around.transport.accept, self._accept)
@@ -226,15 +230,21 @@ class TrioWorld:
             storage.close()
         self._around.transport.close()
 
-    def _post(self, call: Callable[[], None]) -> None:
+    def post(self, call: Callable[[], None]) -> None:
+        """For storages: see `Home`."""
         try:
             self._token.run_sync_soon(self._call, call)
         except trio.RunFinishedError:
             pass  # the process has ended with everything else
 
+    def at_turn_end(self, call: Callable[[], None]) -> None:
+        """For storages: see `Home`."""
+        self._turn.at_end(call)
+
     def _call(self, call: Callable[[], None]) -> None:
         if self._alive:
             call()
+            self._turn.end()
 
     async def _keep(self, peer: Peer) -> None:
         await peer.keep(self._around.transport, self._read)
@@ -247,6 +257,7 @@ class TrioWorld:
             for source, datagram in await self._around.transport.receive_datagrams():
                 if self._alive and self._process is not None:
                     self._process.on_datagram(source, datagram)
+            self._turn.end()
 
     async def _accept(self, stream: Stream) -> None:
         """A connection that somebody else has made: its first frame says who."""
@@ -299,6 +310,7 @@ class TrioWorld:
         for frame in frames:
             if self._alive and self._process is not None:
                 self._process.on_frame(source, frame)
+        self._turn.end()
 
 
 async def run_process(factory: Factory, surroundings: Surroundings) -> str | None:

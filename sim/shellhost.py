@@ -12,8 +12,8 @@ import trio
 
 from ..exception import Error, StoreDamagedError
 from ..node.durability import Durability
-from ..node.lmdbstorage import Post
 from ..node.trioworld import Surroundings, TrioWorld, run_process
+from ..node.turn import Home
 from ..node.world import Address, Changes, Done, Factory, Process, World
 from .disk import SimStorage
 from .host import Host
@@ -63,7 +63,7 @@ class ShellHost(Host):
         transport = MemoryTransport(self.network_of_shells, self.address, lambda: world.alive)
         world.on_end = transport.close
 
-        def open_storage(name: str, durability: Durability, _post: Post) -> ShellStorage:
+        def open_storage(name: str, durability: Durability, _home: Home) -> ShellStorage:
             storage = ShellStorage(world, name, durability, self.network_of_shells)
             world.storages[name] = storage
             return storage

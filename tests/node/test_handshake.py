@@ -168,7 +168,8 @@ def test_an_address_that_cannot_be_is_refused(role: int, address: str) -> None:
     "frame",
     [
         b"", b"\x00", b"GET / HTTP/1.1", b"\x97" + b"\x91" * 900, hello(magic=b"redis"),
-        hello(nonce=b"short"), hello(role=2), hello(low=-1), hello(high=1 << 20), hello(cluster=b"c" * 17), hello(address=None),
+        hello(nonce=b"short"), hello(role=2), hello(low=-1), hello(high=1 << 20), hello(cluster=b"c" * 17),
+        hello(address=None),
         hello() + b"x", bytes(HANDSHAKE_BYTES_MAX + 1), hello(address="a" * HANDSHAKE_BYTES_MAX),
     ],
 )  # fmt: skip
