@@ -271,3 +271,36 @@ connection; a dead peer costs three timeouts, once."""
 BREAKER_RETRY_S = 0.25
 """Until the next question goes through to a peer that was taken for unreachable: one that is back is found
 within a quarter of a second."""
+
+# -- replicas -------------------------------------------------------------------------------------
+
+SCAN_ROWS_MIN = 16
+SCAN_ROWS_MAX = 256
+"""Rows read from the storage at once: few at first, more while they turn out small. What is read comes with
+its values, which may be of any size."""
+
+COUNT_ROWS_MAX = 2_048
+"""Entries looked at for one `Count`: about two milliseconds of the node's time."""
+
+MEASURE_ROWS_MAX = 512
+"""Entries added up in one turn of the node, when a partition's sum is not known yet: half a millisecond."""
+
+PLACES_ROWS_MAX = 2_048
+"""Of one answer to `AskPlaces`: some 200 KB, two milliseconds of the node's time."""
+
+ROWS_BYTES_MAX = MIB
+"""Entries of one frame between replicas when they repair each other; at least one entry whatever its size.
+Small enough for calls of clients to get in between."""
+
+FRAME_ROWS_MAX = 512
+"""Entries of one such frame: a few milliseconds of the receiver's time."""
+
+PAGE_DICTS_MAX = 512
+"""Dicts in one answer: some 100 KB."""
+
+NAMES_INTERVAL_S = 2.0
+"""Between two members asked whether they know the same names: one message of some 50 bytes. Of a cluster of
+five, all know of a Dict made behind a broken line within seconds of its mending."""
+
+NAMES_TIMEOUT_S = 1.0
+"""For an answer about names: whom making a Dict waits for at the most."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .message import Digest, Id, Mark, Natural, Reply, Request, Stamp
+from .message import Digest, Id, Mark, Natural, Reply, Request
 
 Row: TypeAlias = tuple[bytes, bytes]
 """Place in the store (Dict id, partition, stored key), and the entry that stands there (docs/format.md)."""
@@ -56,18 +56,19 @@ class Sums(Reply, tag=69):
 
 
 class AskPlaces(Request, tag=70):
-    """What a partition holds, from behind a place on."""
+    """What a partition holds, from a place on (empty: from the beginning)."""
 
     mark: Mark
     partition: Natural
-    after: bytes
+    start: bytes
 
 
 class Places(Reply, tag=71):
-    """Places with stamps, ascending; whether more are behind the last one."""
+    """Places, ascending, each with the front of its entry (checksum, flags, version, node, touch: 25 bytes);
+    where the next stretch begins (empty: nowhere)."""
 
-    rows: list[tuple[bytes, Stamp]]
-    more: bool
+    rows: list[tuple[bytes, bytes]]
+    next: bytes
 
 
 class AskRows(Request, tag=72):
@@ -84,15 +85,21 @@ class Rows(Reply, tag=73):
 
 
 class ShareNames(Request, tag=74):
-    """All that is known of names and Dicts has this digest; `rows` are what whoever asks believes is news."""
+    """All that is known of names and Dicts has this digest. `rows` are news; with `whole` they are all that
+    whoever asks knows from the key `first` up to, not including, `last` (empty: to the end)."""
 
     mark: Mark
     digest: Digest
     rows: list[tuple[bytes, bytes]]
+    whole: bool = False
+    first: bytes = b""
+    last: bytes = b""
 
 
 class Names(Reply, tag=75):
-    """The digest after these rows were taken; rows that whoever asked lacks, if the digests differed."""
+    """The digest after these rows were taken. If a whole stretch was told: rows of it that whoever asked
+    lacks, and where they end, if that is before `last` (else empty)."""
 
     digest: Digest
     rows: list[tuple[bytes, bytes]]
+    next: bytes = b""

@@ -95,7 +95,8 @@ class Storage(Protocol):
         """The value last committed, on disk yet or not; None: there is none.
 
         Raises:
-            StoreDamagedError: the bytes on disk are not what was written.
+            StoreDamagedError: the bytes on disk are not what was written. Its `key` is the key (`scan`: the
+                first one) if it alone is damaged, as far as is known.
         """
         ...
 

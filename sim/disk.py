@@ -201,7 +201,9 @@ class SimStorage:
         return self._overlay.merge(first, end, count_max, ((key, volume.durable[key]) for key in found))
 
     def _damage(self, key: bytes) -> StoreDamagedError:
-        return StoreDamagedError(f"{self._name} of {self._disk.address}: {key!r} is not what was written")
+        return StoreDamagedError(
+            f"{self._name} of {self._disk.address}: {key!r} is not what was written", key
+        )
 
     def commit(self, changes: Changes, done: Done) -> None:
         if not self._alive():

@@ -1,0 +1,145 @@
+"""What each partition of a replica adds up to: a sum over all that it holds, and its highest version.
+
+Two replicas whose sums of a partition are equal hold the same there, so comparing costs 16 bytes. A sum is
+found by reading the partition once after a start, a stretch at a time; from then on each write brings it up
+to date.
+
+Rules of this file:
+1. A sum adds up, modulo 2**128, one hash for each entry, of its place and its header: checksum (so also the
+   value), flags, version, node, touch, expiry. It depends on no clock and on no order.
+2. While a partition is being read, places below `frontier` are in the sum and kept up to date; the others
+   come in when they are read.
+3. A damaged entry is not in the sum: so a replica with damage differs from the others, and is mended.
+4. When the storage took writes back, all sums are forgotten, and found anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
+
+from ..ring.partition import dict_seed
+from .config import KEY_INLINE_BYTES_MAX, MEASURE_ROWS_MAX
+from .entry import HEADER_BYTES, DamagedEntryError, verify, whole_key
+from .layout import DICT_ID_BYTES, PREFIX_BYTES
+from .rank import version_of
+from .stretch import partition_at, partition_rows
+from .world import Storage
+
+SUM_BYTES = 16
+SUM_MASK = (1 << 8 * SUM_BYTES) - 1
+
+
+def hash_of(place: bytes, raw: bytes) -> int:
+    """What one entry adds to a sum."""
+    return xxh3_128_intdigest(place + raw[:HEADER_BYTES])
+
+
+def key_hash_at(place: bytes, raw: bytes) -> int:
+    """The hash of the key of an entry at a place."""
+    key = place[PREFIX_BYTES:]
+    if len(key) > KEY_INLINE_BYTES_MAX:
+        key = whole_key(raw)
+    return xxh3_64_intdigest(key, dict_seed(place[:DICT_ID_BYTES]))
+
+
+def is_whole(place: bytes, raw: bytes) -> bool:
+    """Whether what stands at a place is an entry that was written for it."""
+    try:
+        verify(raw, key_hash_at(place, raw))
+    except DamagedEntryError:
+        return False
+    return True
+
+
+class Tally:
+    """One partition's sum. `frontier` is empty once all of it is in."""
+
+    __slots__ = ("damaged", "entries", "frontier", "highest", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.highest = 0
+        self.entries = 0
+        self.frontier = b"\0"
+        #: Places whose damaged entries are not in the sum.
+        self.damaged: set[bytes] = set()
+
+    def add(self, place: bytes, raw: bytes) -> None:
+        """An entry is there."""
+        self.total = (self.total + hash_of(place, raw)) & SUM_MASK
+        self.entries += 1
+        version = version_of(raw)
+        if version > self.highest:
+            self.highest = version
+
+    def remove(self, place: bytes, raw: bytes) -> None:
+        """An entry is not there any more. Its version stays below the next one's."""
+        if place in self.damaged:
+            self.damaged.discard(place)
+            return
+        self.total = (self.total - hash_of(place, raw)) & SUM_MASK
+        self.entries -= 1
+
+
+class Tallies:
+    """The sums of one replica."""
+
+    __slots__ = ("_storage", "_tallies")
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._tallies: dict[int, Tally] = {}
+
+    def get(self, partition: int) -> Tally | None:
+        """The sum of a partition; None: it is not known yet."""
+        tally = self._tallies.get(partition)
+        return None if tally is None or tally.frontier else tally
+
+    def change(self, place: bytes, before: bytes | None, after: bytes | None) -> None:
+        """What stands at a place changes."""
+        tally = self._tallies.get(partition_at(place))
+        if tally is None or (tally.frontier and place >= tally.frontier):
+            return
+        if before is not None:
+            tally.remove(place, before)
+        if after is not None:
+            tally.add(place, after)
+
+    def missing(self, partitions: Iterable[int]) -> list[int]:
+        """Those of the partitions whose sums are not known."""
+        return [partition for partition in partitions if self.get(partition) is None]
+
+    def measure(self, partition: int) -> bool:
+        """Read on in a partition, one stretch; whether its sum is known now."""
+        tally = self._tallies.get(partition)
+        if tally is None:
+            tally = self._tallies[partition] = Tally()
+        if not tally.frontier:
+            return True
+        start = b"" if tally.frontier == b"\0" else tally.frontier
+        rows, after = partition_rows(self._storage, partition, start, MEASURE_ROWS_MAX)
+        for place, raw in rows:
+            if is_whole(place, raw):
+                tally.add(place, raw)
+            else:
+                tally.damaged.add(place)
+        tally.frontier = after
+        return not after
+
+    def forget(self, partition: int) -> None:
+        """A partition's sum is not to be trusted: it is found anew."""
+        self._tallies.pop(partition, None)
+
+    def forget_all(self) -> None:
+        """No sum is to be trusted."""
+        self._tallies.clear()
+
+    def validate(self, expected: Callable[[int], Tally]) -> None:
+        """Assert that the sums are those of the entries that are there."""
+        for partition, tally in self._tallies.items():
+            if not tally.frontier:
+                wanted = expected(partition)
+                assert tally.total == wanted.total, f"the sum of partition {partition} is wrong"
+                assert tally.highest >= wanted.highest
