@@ -1,0 +1,83 @@
+"""Every limit of the cluster client: a name, a unit, and the reason for the number.
+
+Those of values, keys and the embedded store stand in node/config.py.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# -- time ----------------------------------------------------------------------------------------
+
+OPERATION_TIMEOUT_S = 5.0
+"""Of a whole operation, all attempts together, where `Cluster` is not told otherwise."""
+
+READ_PATIENCE_S = 0.5
+"""How long an owner may take for a read before another is asked: a stopped node holds a call up for this
+long, once. A node in health takes a thousandth of it."""
+
+WRITE_PATIENCE_S = 1.2
+"""As that, for a write: its coordinator itself waits for owners that do not answer."""
+
+PROBE_PATIENCE_S = 0.15
+"""As that, of a node that did not answer last time, while others can be asked: so little does it cost the
+one call that finds out whether it is back."""
+
+CONNECT_TIMEOUT_S = 1.0
+"""For a connection and its handshake: within it whoever lives answers, under load and far away."""
+
+AVOID_S_MIN = 0.25
+AVOID_S_MAX = 2.0
+"""How long a node that did not answer is asked last, doubled up to this: one that is back is found again
+within that time."""
+
+BACK_OFF_S_MIN = 0.01
+BACK_OFF_S_MAX = 0.3
+"""Between two passes over the owners, none of whom could answer; doubled, and drawn at random from half of
+it up, so that many clients do not come back together."""
+
+REFRESH_INTERVAL_S = 1.0
+"""Between two looks at where the nodes are, while one of them does not answer."""
+
+SWEEP_INTERVAL_S = 0.02
+"""Between two looks of an event loop's connection for questions whose time is over: so exact are their
+timeouts, and a thousand open questions cost a thousandth of the loop's time."""
+
+# -- counts --------------------------------------------------------------------------------------
+
+OVERLOADED_PASSES_MAX = 3
+"""Passes in which owners said that they have too much to do; then the caller hears it. More would add to
+what is too much already."""
+
+REMEMBERED_KEYS_MAX = 16_384
+"""Keys of which a client knows the newest stamp that it has seen. Twice as many are kept at the most, in
+some 8 MB: reads of a key that was pushed out may go back in time."""
+
+BATCH_KEYS_MAX = 1_000
+"""Of one message of a batch: a few milliseconds of a node's time, in which it serves nobody else."""
+
+BATCH_PIECE_BYTES_MAX = MIB
+"""Of keys and values in one message of a batch, one entry at least: what stands in front of others' small
+messages on the same connection."""
+
+BATCH_PIECES_MAX = 12
+"""Messages of one batch that are under way at the same time: enough to keep several nodes busy, few enough
+to be held in memory by both sides."""
+
+# -- bytes ---------------------------------------------------------------------------------------
+
+SECRET_BYTES_MAX = 4 * KIB
+"""Of a secret's file: it is none if it is longer."""
+
+RECEIVE_BYTES = 64 * KIB
+"""Asked of a socket at once; larger answers come in several."""
+
+CLUSTER_VALUE_BYTES_MAX = 15 * MIB
+"""A value travels in one frame, which has 16 MiB at the most, with its key and the fields around it."""
+
+PAGE_PREFIX_BYTES_MAX = 4 * KIB
+"""Of the prefix of an iteration: that of a key."""
+
+LINE_BYTES_MAX = 64 * MIB
+"""Waiting to be sent to one node by one event loop. Beyond it a question is not sent, and says so."""

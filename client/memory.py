@@ -1,0 +1,65 @@
+"""The stamps that a client has seen, so that it sees its own writes and never goes back in time.
+
+Rules of this file:
+1. What is remembered only grows, key by key.
+2. It is bounded: the keys of which nothing was heard for longest are forgotten, and promise no more.
+3. A stamp is known by the key's hash. Two keys that share one make a read look further, never wrong.
+"""
+
+from __future__ import annotations
+
+from ..node.message import Stamp
+from .config import REMEMBERED_KEYS_MAX
+
+Remembered = Stamp | tuple[int, int, int, float]
+"""A stamp; with the instant at which its entry expires, if it does: from then on nothing need be there."""
+
+
+class Memory:
+    """Stamps by hash of the key. In two generations, so that forgetting costs nothing: a full young one
+    becomes the old one, which is dropped. Threads may share it."""
+
+    __slots__ = ("_old", "_young", "floor", "keys_max")
+
+    def __init__(self, keys_max: int = REMEMBERED_KEYS_MAX) -> None:
+        self.keys_max = keys_max
+        self._young: dict[int, Remembered] = {}
+        self._old: dict[int, Remembered] = {}
+        #: The highest version seen of any key.
+        self.floor = 0
+
+    def look(self, key_hash: int) -> Remembered | None:
+        """The newest stamp seen of a key, None if it is not remembered."""
+        known = self._young.get(key_hash)
+        return self._old.get(key_hash) if known is None else known
+
+    def is_older(self, key_hash: int, stamp: Stamp, now_s: float) -> bool:
+        """Whether an answer with that stamp would be a step back in time."""
+        known = self.look(key_hash)
+        if known is None or tuple(stamp) >= known[:3]:
+            return False
+        return len(known) == 3 or now_s < known[3]
+
+    def see(self, key_hash: int, stamp: Stamp, expires_s: float = 0.0) -> None:
+        """Remember a stamp, unless a newer one is known. `expires_s`: on the session's clock, 0 for never."""
+        version = stamp[0]
+        if not version:
+            return
+        if version > self.floor:
+            self.floor = version
+        young = self._young
+        known = young.get(key_hash)
+        if known is None:
+            if len(young) >= self.keys_max:
+                self._old = young
+                self._young = young = {}
+            known = self._old.get(key_hash)
+        if known is not None and known[:3] > tuple(stamp):
+            young[key_hash] = known
+        else:
+            young[key_hash] = (*stamp, expires_s) if expires_s else stamp
+
+    def forget(self, key_hash: int) -> None:
+        """Expect nothing of that key any more."""
+        self._young.pop(key_hash, None)
+        self._old.pop(key_hash, None)

@@ -1,0 +1,152 @@
+"""Reads of one key: from the nearest owner, with what this client has seen in mind; or from a majority.
+
+Rules of this file:
+1. An answer with an older stamp than this client has seen of the key is none: the other owners are asked,
+   the primary first. What it has seen are its own writes and what it read.
+2. When all owners have only older ones, for as long as the operation may take, what was seen is lost, with
+   all that had it: that is said once, and then no longer expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from ..exception import NoQuorumError, UnavailableError
+from ..node.entry import DamagedEntryError
+from ..node.message import Absent, Get, Present, Reason, Refused, Reply, Request, Stamp
+from ..node.transaction import DictGoneError
+from .config import BACK_OFF_S_MIN, READ_PATIENCE_S
+from .contact import Contact
+from .errand import Errand, Trail, carry_out, in_order
+from .instruction import Ask, Miss, Outcome, Plan, Together
+from .route import Route
+from .session import Session
+
+
+class Reads(Enum):
+    """Which owner a read asks first."""
+
+    NEAREST = "nearest"
+    """One on this host or in this zone, else the primary."""
+    PRIMARY = "primary"
+    ANY = "any"
+    """As NEAREST, and whatever it has will do, older than what this client has seen, too."""
+
+
+class Reading(Errand):
+    """A read of one key."""
+
+    __slots__ = ("dict_id", "key", "key_hash", "older", "reads")
+
+    def __init__(self, dict_id: bytes, key: bytes, key_hash: int, reads: Reads) -> None:
+        self.dict_id = dict_id
+        self.key = key
+        self.key_hash = key_hash
+        self.reads = reads
+        #: Owners of the present pass that had only older entries.
+        self.older = 0
+
+    def candidates(self, session: Session, route: Route) -> Sequence[Contact]:
+        partition = self.key_hash & route.mask
+        row = route.owners(partition) if self.reads is Reads.PRIMARY else route.nearest(partition)
+        self.older = 0
+        return in_order(row, session.now_s())
+
+    def request(self, number: int, epoch: int) -> Request:
+        return Get(number, epoch, self.dict_id, self.key)
+
+    def accepts(self, session: Session, reply: Reply) -> bool:
+        if type(reply) is not Present and type(reply) is not Absent:
+            return False
+        if self.reads is Reads.ANY:
+            return True
+        if session.memory.is_older(self.key_hash, reply.stamp, session.now_s()):
+            self.older += 1
+            return False
+        see(session, self.key_hash, reply)
+        return True
+
+    def settle(self, session: Session, trail: Trail) -> Reply | None:
+        if not self.older or trail.misses or trail.refusals:
+            return None
+        if session.now_s() + BACK_OFF_S_MIN * 32 < trail.deadline_s:
+            return None
+        session.memory.forget(self.key_hash)
+        raise UnavailableError(
+            "all owners of the key have an older entry than this client has seen: the newer one is lost, "
+            "with the nodes that had it"
+        )
+
+
+def see(session: Session, key_hash: int, reply: Present | Absent) -> None:
+    """Remember what was read."""
+    expires_s = 0.0
+    if type(reply) is Present and reply.expires_ms:
+        expires_s = session.now_s() + (reply.expires_ms - session.wall_ms()) / 1000
+    session.memory.see(key_hash, reply.stamp, expires_s)
+
+
+def get(
+    session: Session, dict_id: bytes, key: bytes, key_hash: int, reads: Reads = Reads.NEAREST
+) -> Plan[Present | Absent]:
+    """The entry of a key, of that hash (see `ring.partition.key_hash`). Raises as `carry_out`."""
+    reply = yield from carry_out(session, Reading(dict_id, key, key_hash, reads))
+    assert isinstance(reply, (Present, Absent))
+    return reply
+
+
+def get_fresh(session: Session, dict_id: bytes, key: bytes, key_hash: int) -> Plan[Present | Absent]:
+    """The newest entry that a majority of the key's owners has.
+
+    Raises:
+        NoQuorumError: no majority could be reached in time.
+    """
+    deadline_s = session.now_s() + session.timeout_s
+    pause_s = 0.0
+    while True:
+        route = session.route or (yield from session.find_route(deadline_s))
+        owners = route.owners(key_hash & route.mask)
+        plans = [_ask_one(session, owner, route, dict_id, key) for owner in owners]
+        outcomes: list[Outcome] = yield Together(plans)
+        replies = [outcome.result for outcome in outcomes]
+        there = [reply for reply in replies if isinstance(reply, (Present, Absent))]
+        if 2 * len(there) > len(owners):
+            newest = max(there, key=_stamp)
+            see(session, key_hash, newest)
+            return newest
+        wait, pause_s = session.back_off(pause_s)
+        if session.now_s() + wait.seconds >= deadline_s:
+            raise _no_majority(replies, len(owners))
+        for reply in replies:
+            if isinstance(reply, Refused) and reply.reason in (Reason.NO_DICT, Reason.DAMAGED):
+                raise DictGoneError if reply.reason == Reason.NO_DICT else DamagedEntryError
+        yield wait
+        yield from session.refresh_anywhere(READ_PATIENCE_S)
+
+
+def _stamp(reply: Present | Absent) -> Stamp:
+    return reply.stamp
+
+
+def _ask_one(
+    session: Session, owner: Contact, route: Route, dict_id: bytes, key: bytes
+) -> Plan[Reply | Miss]:
+    patience_s = owner.begin(session.now_s(), READ_PATIENCE_S, others=True)
+    reply: Reply | Miss = yield Ask(owner, Get(session.number(), route.epoch, dict_id, key), patience_s)
+    if isinstance(reply, Miss):
+        owner.miss(session.now_s())
+    else:
+        owner.hit()
+    return reply
+
+
+def _no_majority(replies: Sequence[object], owners: int) -> NoQuorumError:
+    words = [
+        str(reply.error) if isinstance(reply, Miss) else reply.text
+        for reply in replies
+        if isinstance(reply, (Miss, Refused))
+    ]
+    return NoQuorumError(
+        f"a fresh read needs a majority of the key's {owners} owners: {'; '.join(dict.fromkeys(words))}"
+    )
