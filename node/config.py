@@ -234,7 +234,7 @@ STORAGE_MAP_BYTES_MAX = TIB
 one process maps it, which makes growing cheap."""
 
 CONNECT_TIMEOUT_S = 2.0
-"""For a connection and its first frame: beyond it the peer is as good as dead."""
+"""For a connection to be made: beyond it the peer is as good as dead."""
 
 RECONNECT_DELAY_S_MIN = 0.05
 RECONNECT_DELAY_S_MAX = 1.0
@@ -244,9 +244,77 @@ found within a second and one that is gone costs nothing."""
 RECEIVE_BYTES = 64 * KIB
 """Read from a connection at once: some hundred frames, a fraction of a millisecond of the process's time."""
 
-CONNECTIONS_MAX = 4_096
-"""Accepted and open at once; beyond it new ones are closed at once. Far below the usual limit of file
-descriptors when raised for servers, far above any cluster's needs."""
+SEND_BYTES = 256 * KIB
+"""Given to a socket at once where many frames wait: what its buffer takes, without copying more than that."""
+
+CLIENTS_MAX = 12_000
+"""Clients connected at once; one more is refused in words. Each costs about 3 KB here, as much in the kernel
+while it is idle, and a file descriptor."""
+
+CONNECTIONS_MAX = 16_384
+"""Accepted and open at once, peers and those who have not said yet who they are included: clients alone
+cannot lock peers out."""
+
+SPARE_DESCRIPTORS = 256
+"""File descriptors kept for all but accepted connections: stores, peers, what libraries open."""
+
+STRANGERS_MAX = 1_024
+"""Connections whose handshake is not over: of one more than that, the oldest is closed. Honest ones need some
+milliseconds, so strangers who only connect keep nobody out."""
+
+HANDSHAKE_TIMEOUT_S = 5.0
+"""For the whole handshake, whoever is slow in it: a few round trips around the world."""
+
+PROGRESS_TIMEOUT_S = 30.0
+"""For a frame that has begun to arrive to be whole, and for the next byte of what waits to be sent to be
+taken: 16 MB over a line of 5 Mbit/s, and no reason to sit on a connection."""
+
+PROGRESS_POLL_S = 1.0
+"""Between two looks at the connections that owe something."""
+
+CLIENT_PAUSE_BYTES = MIB
+"""With so much unsent a client's further requests wait: who asks for more than it reads slows itself down,
+and nobody else."""
+
+CLIENT_QUEUE_BYTES_MAX = 64 * MIB
+"""Unsent to one client, after which it is cut off: answers that were already under way when it was paused."""
+
+LINES_BYTES_MAX = 256 * MIB
+"""Unsent to all clients together, and as much again half received from all connections: beyond it the
+connection that holds most is cut off, until it fits."""
+
+KEEPALIVE_IDLE_S = 30
+"""A connection that is silent for so long is tried out by the kernel, with one small packet."""
+
+KEEPALIVE_S = 10
+"""Between further attempts, if nothing comes back."""
+
+KEEPALIVE_PROBES = 3
+"""So many in vain, and the connection is over: a host that vanished without a word is noticed in a minute."""
+
+PEER_TIMEOUT_S = 5.0
+"""For a peer's host to take what was sent to it: beyond it the connection is made anew, since the old one
+would wait ever longer for a host that may be back."""
+
+ACCEPTS_MAX = 64
+"""Connections accepted in one turn: a flood of them leaves the turn to the others after a millisecond."""
+
+EVENTS_MAX = 256
+"""Ready sockets served in one turn: some milliseconds, then what was put off has its turn."""
+
+SERVE_S_MAX = 0.001
+"""How long the connections may keep the event loop to themselves while there is ever more to do."""
+
+LINGER_S = 0.000_040
+"""After a turn that served, look again for so long before going to sleep: waking up costs as much, and a
+client that waits for its answer asks again within that time."""
+
+LINGER_MISSES = 8
+"""Of so many lingers in vain in a row it is concluded that they do not pay; from then on only one of
+LINGER_TRIES turns lingers, until one finds something."""
+
+LINGER_TRIES = 32
+"""See LINGER_MISSES: what is lost while it does not pay is about one microsecond a turn."""
 
 PEERS_MAX = 4_096
 """Whom frames are queued for at once."""

@@ -14,27 +14,39 @@ def encode_frame(payload: bytes) -> bytes:
 
 
 class FrameReader:
-    """Takes bytes as they come, gives frames as they are whole. Holds at most one frame that is not."""
+    """Takes bytes as they come, gives frames as they are whole. Nothing is set aside for a frame before its
+    bytes have come."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "frame_bytes_max")
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        #: What a frame may be at the most. It may be changed: then for those that were not given yet.
+        self.frame_bytes_max = frame_bytes_max
 
-    def feed(self, data: bytes | bytearray) -> list[bytes]:
-        """The frames that these bytes complete.
+    @property
+    def held_bytes(self) -> int:
+        """What has come, and is in no frame that was given."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes | bytearray, count_max: int | None = None) -> list[bytes]:
+        """The frames that these bytes complete, at most `count_max`: the others come with the next call.
 
         Raises:
             ProtocolError: a frame says that it is longer than any may be. The stream is of no more use.
         """
         buffer = self._buffer
+        if not buffer and len(data) >= HEAD_BYTES:  # what most calls are: one frame, whole
+            size = int.from_bytes(data[:HEAD_BYTES], "big")
+            if size == len(data) - HEAD_BYTES and size <= self.frame_bytes_max:
+                return [bytes(data[HEAD_BYTES:])]
         buffer += data
         frames: list[bytes] = []
         place = 0
-        while len(buffer) - place >= HEAD_BYTES:
+        while len(buffer) - place >= HEAD_BYTES and len(frames) != count_max:
             size = int.from_bytes(buffer[place : place + HEAD_BYTES], "big")
-            if size > FRAME_BYTES_MAX:
-                raise ProtocolError(f"a frame of {size} bytes, where {FRAME_BYTES_MAX} is the limit")
+            if size > self.frame_bytes_max:
+                raise ProtocolError(f"a frame of {size} bytes, where {self.frame_bytes_max} is the limit")
             end = place + HEAD_BYTES + size
             if len(buffer) < end:
                 break

@@ -153,10 +153,14 @@ class Listener:
     Give each frame that comes to `feed`, and send what that returns, if anything, as a frame, until `done`,
     or until `refused`: then close.
 
-    Args: as of `Caller`.
+    Args: as of `Caller`, and
+        takes_clients: False: there are too many already.
     """
 
-    def __init__(self, *, secret: bytes, nonce: bytes, cluster_id: bytes = b"") -> None:
+    def __init__(
+        self, *, secret: bytes, nonce: bytes, cluster_id: bytes = b"", takes_clients: bool = True
+    ) -> None:
+        self._takes_clients = takes_clients
         self._secret = secret
         self._nonce = nonce
         self._cluster_id = cluster_id
@@ -221,6 +225,8 @@ class Listener:
             )
         if self._cluster_id and hello.cluster_id and self._cluster_id != hello.cluster_id:
             return _CLUSTERS_DIFFER
+        if hello.role is Role.CLIENT and not self._takes_clients:
+            return "this node has too many clients"
         if hello.role is Role.CLIENT:
             return "a client has no address" if hello.address else ""
         return "" if _may_be_a_peer(hello.address) else "a peer says the address that it listens on"

@@ -1,118 +1,60 @@
-"""The line to one peer: a bounded queue of frames, and the task that keeps a connection under it."""
+"""The ways to peers: a line is made when there is something to send, kept, and made anew when it breaks."""
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import Awaitable, Callable
 
 import trio
 
-from .config import (
-    CONNECT_TIMEOUT_S,
-    PEER_QUEUE_BYTES_MAX,
-    RECONNECT_DELAY_S_MAX,
-    RECONNECT_DELAY_S_MIN,
-)
-from .frame import encode_frame
-from .transport import Stream, Transport
+from .config import PEERS_MAX, RECONNECT_DELAY_S_MAX, RECONNECT_DELAY_S_MIN
+from .line import Line
+from .switchboard import Switchboard
 from .world import Address
 
+log = logging.getLogger(__name__)
 
-class Peer:
-    """Where frames for one address wait. A connection is made when there are some, and kept."""
+Dial = Callable[[Line], Awaitable[None]]
+"""Connects a line and carries it until it ends; OSError if that cannot be."""
 
-    def __init__(self, to: Address, me: Address) -> None:
-        self.to = to
-        self._hello = encode_frame(me.encode())
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._filled = trio.Event()
-        self._delay_s = 0.0
-        #: Frames that were not sent, for want of room or of a connection.
-        self.dropped_count = 0
 
-    def put(self, frame: bytes) -> None:
-        """Queue a frame, or drop it if what waits is too much already."""
-        if self._queued_bytes + len(frame) > PEER_QUEUE_BYTES_MAX:
-            self.dropped_count += 1
-            return
-        self._queue.append(encode_frame(frame))
-        self._queued_bytes += len(self._queue[-1])
-        self._filled.set()
+class Peers:
+    """Whom this node calls."""
 
-    async def _take(self) -> bytes:
-        """All that waits; waits until there is something."""
-        if not self._queue:
-            self._filled = trio.Event()
-            await self._filled.wait()
-        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
-        self._queue.clear()
-        self._queued_bytes = 0
-        return data
+    def __init__(self, board: Switchboard, nursery: trio.Nursery, dial: Dial) -> None:
+        self._board = board
+        self._nursery = nursery
+        self._dial = dial
+        self._busy: set[Address] = set()
+        #: Of peers that could not be reached at the last attempt: how long nobody tries again after it.
+        self._delays_s: dict[Address, float] = {}
 
-    def _drop_all(self) -> None:
-        self.dropped_count += len(self._queue)
-        self._queue.clear()
-        self._queued_bytes = 0
+    def call(self, to: Address) -> bool:
+        """Begin a line to a peer that has none; False: not now, what was to be sent is lost."""
+        if to in self._busy or len(self._busy) >= PEERS_MAX:
+            return False
+        self._busy.add(to)
+        self._nursery.start_soon(self._carry, self._board.call(to), to)
+        return True
 
-    async def keep(self, transport: Transport, read: Callable[[Stream, Address], Awaitable[None]]) -> None:
-        """Connect whenever there is something to send; `read` is run on each connection.
-
-        Returns once the peer could not be reached again and again.
-        """
-        while True:
-            if not self._queue:
-                self._filled = trio.Event()
-                await self._filled.wait()
-            stream = await self._connect(transport)
-            if stream is None:
-                self._drop_all()
-                self._delay_s = min(RECONNECT_DELAY_S_MAX, 2 * self._delay_s or RECONNECT_DELAY_S_MIN)
-                await trio.sleep(self._delay_s)
-                self._drop_all()  # what came while nobody could be reached is old by now
-                if self._delay_s >= RECONNECT_DELAY_S_MAX:
-                    return
-                continue
-            self._delay_s = 0.0
-            await self.use(stream, read)
-            self._drop_all()
-
-    async def _connect(self, transport: Transport) -> Stream | None:
-        with trio.move_on_after(CONNECT_TIMEOUT_S):
-            try:
-                stream = await transport.connect(self.to)
-            except OSError:
-                return None
-            try:
-                await stream.send_all(self._hello)
-                return stream
-            except trio.BrokenResourceError:
-                await close(stream)
-            except trio.Cancelled:
-                await close(stream)
-                raise
-        return None
-
-    async def use(self, stream: Stream, read: Callable[[Stream, Address], Awaitable[None]]) -> None:
-        """Send over a stream what is queued, and read from it, until it breaks; then close it."""
+    async def _carry(self, line: Line, to: Address) -> None:
+        begun_s = trio.current_time()
         try:
-            async with trio.open_nursery() as nursery:
+            await self._dial(line)
+        except OSError as error:
+            log.debug("%s cannot be reached: %s", to, error)
+            self._board.ended(line)
+        if line.open and trio.current_time() - begun_s > RECONNECT_DELAY_S_MAX:
+            self._delays_s.pop(to, None)
+        else:
+            await self._rest(to, reached=line.open)
+        self._busy.discard(to)
 
-                async def read_to_end() -> None:
-                    await read(stream, self.to)
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(read_to_end)
-                try:
-                    while True:
-                        await stream.send_all(await self._take())
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    nursery.cancel_scope.cancel()
-        finally:
-            await close(stream)
-
-
-async def close(stream: Stream) -> None:
-    """Close a stream, whether or not the task that does it is cancelled."""
-    with trio.CancelScope(shield=True):
-        await stream.aclose()
+    async def _rest(self, to: Address, *, reached: bool) -> None:
+        """Leave it alone for a while: longer each time, unless it was reached."""
+        before_s = 0.0 if reached else self._delays_s.pop(to, 0.0)
+        if len(self._delays_s) >= PEERS_MAX:
+            del self._delays_s[next(iter(self._delays_s))]
+        delay_s = min(RECONNECT_DELAY_S_MAX, 2 * before_s or RECONNECT_DELAY_S_MIN)
+        self._delays_s[to] = delay_s
+        await trio.sleep(delay_s)

@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
+import select
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,23 +21,20 @@ from typing import Protocol
 
 import trio
 
-from ..exception import Error, ProtocolError
+from ..exception import Error, InvalidError
 from .clock import NanosecondClock, SystemNanosecondClock, system_dice
-from .config import (
-    ADDRESS_BYTES_MAX,
-    CONNECT_TIMEOUT_S,
-    DATAGRAM_BYTES_MAX,
-    FRAME_BYTES_MAX,
-    PEERS_MAX,
-    RECEIVE_BYTES,
-)
+from .config import CONNECTIONS_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, SPARE_DESCRIPTORS
 from .durability import Durability
-from .frame import FrameReader
+from .epollcarrier import EpollCarrier
+from .handshake import CLIENT_PREFIX
 from .identity import STORAGE, take_identity
+from .line import Line
 from .lmdbstorage import LmdbStorage
-from .peer import Peer
-from .sockets import SocketTransport
-from .transport import Stream, Transport
+from .peer import Peers
+from .sockets import SocketTransport, is_loopback, raise_descriptors_limit
+from .streamcarrier import StreamCarrier
+from .switchboard import Credentials, Switchboard
+from .transport import Transport
 from .turn import Home, Turn
 from .world import NS_PER_S, Address, Dice, Factory, Identity, Process, Storage
 
@@ -51,28 +49,70 @@ class OpenStorage(Storage, Protocol):
         ...
 
 
+class LinesCarrier(Protocol):
+    """What carries all lines of a world."""
+
+    async def serve(self) -> None:
+        """Carry a line for whoever connects, for ever."""
+        ...
+
+    async def dial(self, line: Line) -> None:
+        """Connect a line to its peer, and carry it until it ends. `OSError` if nobody is there."""
+        ...
+
+
 @dataclass(slots=True)
 class Surroundings:
     """What a process's world is made of."""
 
-    address: Address
+    credentials: Credentials
     transport: Transport
     open_storage: Callable[[str, Durability, Home], OpenStorage]
     clock: NanosecondClock
     dice: Callable[[str], Dice]
     trace: Callable[[str, dict[str, object]], None]
+    make_carrier: Callable[[Switchboard, Callable[[], None]], LinesCarrier] | None = None
+    """None: two tasks a line, over the transport's streams."""
+    connections_max: int = CONNECTIONS_MAX
 
 
-def real_surroundings(address: Address, folder: Path) -> Surroundings:
-    """Those of this host, with storages in a folder."""
-    return Surroundings(
-        address,
-        SocketTransport(address),
+def real_surroundings(
+    credentials: Credentials,
+    folder: Path,
+    *,
+    listen: Address | None = None,
+    insecure: bool = False,
+    plain: bool = False,
+) -> Surroundings:
+    """Those of this host, with storages in a folder.
+
+    Args:
+        listen: where to listen, if that is not the address of `credentials`.
+        insecure: whoever can connect is let in, from other hosts, too, if there is no secret.
+        plain: do without epoll, as where there is none.
+
+    Raises:
+        InvalidError: there is no secret, and other hosts can connect.
+    """
+    if not credentials.secret and not insecure and not is_loopback(listen or credentials.address):
+        raise InvalidError(
+            f"without a secret everybody who can reach {listen or credentials.address} could read and write "
+            "everything: give the cluster a secret, or listen at 127.0.0.1"
+        )
+    transport = SocketTransport(credentials.address, listen)
+    clock = SystemNanosecondClock()
+    surroundings = Surroundings(
+        credentials,
+        transport,
         lambda name, durability, home: LmdbStorage(folder / name, durability, home.post),
-        SystemNanosecondClock(),
+        clock,
         lambda _purpose: system_dice(),
-        lambda event, facts: log.debug("%s: %s %s", address, event, facts),
+        lambda event, facts: log.debug("%s: %s %s", credentials.address, event, facts),
     )
+    surroundings.connections_max = min(CONNECTIONS_MAX, raise_descriptors_limit() - SPARE_DESCRIPTORS)
+    if hasattr(select, "epoll") and not plain:
+        surroundings.make_carrier = lambda board, end_turn: EpollCarrier(transport, board, end_turn, clock)
+    return surroundings
 
 
 @dataclass(slots=True)
@@ -103,16 +143,23 @@ class Timers:
         heappush(self.heap, (due_ns, self.serial, timer))
         return timer
 
-    async def serve(self, call: Callable[[Callable[[], None]], None]) -> None:
-        """Let `call` make each call that is due, for ever."""
+    def run_due(self) -> None:
+        """Make each call that is due. One that is added meanwhile waits for the next time."""
+        if not self.heap:
+            return
+        now_ns = self.clock.now_ns()
+        serial = self.serial
+        while self.heap and self.heap[0][0] <= now_ns and self.heap[0][1] <= serial:
+            timer = heappop(self.heap)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+
+    async def serve(self, end_turn: Callable[[], None]) -> None:
+        """Let turns end when calls are due, for ever."""
         while True:
             self.changed = trio.Event()
-            now_ns = self.clock.now_ns()
-            while self.heap and self.heap[0][0] <= now_ns:
-                callback, timer = self.heap[0][2].callback, heappop(self.heap)[2]
-                timer.callback = None
-                if callback is not None:
-                    call(callback)
+            end_turn()
             if self.heap:
                 wait_s = max(1, self.heap[0][0] - self.clock.now_ns()) / NS_PER_S
                 with trio.move_on_after(wait_s):
@@ -130,12 +177,22 @@ class TrioWorld:
         self._token = trio.lowlevel.current_trio_token()
         self._timers = Timers(surroundings.clock)
         self._turn = Turn()
-        self._peers: dict[Address, Peer] = {}
         self._storages: dict[str, OpenStorage] = {}
         self._dice: dict[str, Dice] = {}
         self._identity: Identity | None = None
         self._process: Process | None = None
         self._alive = True
+        self._board = Switchboard(
+            surroundings.credentials, self.dice("handshake"), self._deliver, self.now_ns, self.call_after
+        )
+        self._board.connections_max = surroundings.connections_max
+        make_carrier = surroundings.make_carrier
+        self._carrier: LinesCarrier = (
+            StreamCarrier(surroundings.transport, self._board, self._end_turn)
+            if make_carrier is None
+            else make_carrier(self._board, self._end_turn)
+        )
+        self._peers = Peers(self._board, nursery, self._carrier.dial)
         #: Why the process ended itself; None: it did not.
         self.halt_reason: str | None = None
 
@@ -159,13 +216,11 @@ class TrioWorld:
         assert len(frame) <= FRAME_BYTES_MAX
         if not self._alive:
             return
-        peer = self._peers.get(to)
-        if peer is None:
-            if len(self._peers) >= PEERS_MAX:
-                return
-            peer = self._peers[to] = Peer(to, self._around.address)
-            self._nursery.start_soon(self._keep, peer)
-        peer.put(frame)
+        board = self._board
+        if board.send(to, frame) or to.startswith(CLIENT_PREFIX):
+            return
+        if self._peers.call(to):
+            board.send(to, frame)
 
     def send_datagram(self, to: Address, datagram: bytes) -> None:
         assert len(datagram) <= DATAGRAM_BYTES_MAX
@@ -207,20 +262,21 @@ class TrioWorld:
                 self._identity = identity
             taken.set()
 
-        take_identity(self.storage(STORAGE), self.dice("identity"), self._around.address, ready)
-        self._turn.end()
+        take_identity(self.storage(STORAGE), self.dice("identity"), self._around.credentials.address, ready)
+        self._end_turn()
         await taken.wait()
         if not self._alive:
             return
         self._process = factory(self)
-        self._turn.end()
-        self._nursery.start_soon(self._timers.serve, self._call)
+        self._nursery.start_soon(self._timers.serve, self._end_turn)
         self._nursery.start_soon(self._receive_datagrams)
-        self._nursery.start_soon(self._around.transport.accept, self._accept)
+        self._nursery.start_soon(self._carrier.serve)
 
     def end(self) -> None:
         """Let the process neither hear nor do anything more."""
         self._alive = False
+        self._timers.heap.clear()
+        self._turn.forget()
         self._nursery.cancel_scope.cancel()
 
     def close(self) -> None:
@@ -241,76 +297,32 @@ class TrioWorld:
         """For storages: see `Home`."""
         self._turn.at_end(call)
 
+    # -- turns -------------------------------------------------------------------------------------
+
     def _call(self, call: Callable[[], None]) -> None:
         if self._alive:
             call()
-            self._turn.end()
+            self._end_turn()
 
-    async def _keep(self, peer: Peer) -> None:
-        await peer.keep(self._around.transport, self._read)
-        del self._peers[peer.to]
-
-    # -- what comes in -----------------------------------------------------------------------------
+    def _deliver(self, source: Address, frame: bytes) -> None:
+        if self._alive and self._process is not None:
+            self._process.on_frame(source, frame)
 
     async def _receive_datagrams(self) -> None:
         while True:
             for source, datagram in await self._around.transport.receive_datagrams():
                 if self._alive and self._process is not None:
                     self._process.on_datagram(source, datagram)
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        """The process has been told of what there was: do what was put off, and send what it sent."""
+        self._timers.run_due()
+        while self._alive:
             self._turn.end()
-
-    async def _accept(self, stream: Stream) -> None:
-        """A connection that somebody else has made: its first frame says who."""
-        reader = FrameReader()
-        frames: list[bytes] = []
-        with trio.move_on_after(CONNECT_TIMEOUT_S):
-            while not frames:
-                received = await self._receive(stream, reader)
-                if received is None:
-                    return
-                frames = received
-        if not frames:
-            return
-        if len(frames[0]) > ADDRESS_BYTES_MAX:
-            return
-        source = Address(frames[0].decode("utf-8", "replace"))
-
-        async def read(stream: Stream, source: Address) -> None:
-            self._deliver(source, frames[1:])
-            await self._read_on(stream, source, reader)
-
-        if source in self._peers or len(self._peers) >= PEERS_MAX:
-            await read(stream, source)
-            return
-        # Answers go back the same way: whoever has connected may be where nobody can connect to.
-        peer = self._peers[source] = Peer(source, self._around.address)
-        try:
-            await peer.use(stream, read)
-        finally:
-            if self._peers.get(source) is peer:
-                del self._peers[source]
-
-    async def _read(self, stream: Stream, source: Address) -> None:
-        await self._read_on(stream, source, FrameReader())
-
-    async def _read_on(self, stream: Stream, source: Address, reader: FrameReader) -> None:
-        """Bring the process the frames of a stream until it ends."""
-        while (frames := await self._receive(stream, reader)) is not None:
-            self._deliver(source, frames)
-
-    async def _receive(self, stream: Stream, reader: FrameReader) -> list[bytes] | None:
-        """The next frames of a stream, perhaps none yet; None: it has ended, or makes no sense."""
-        try:
-            data = await stream.receive_some(RECEIVE_BYTES)
-            return reader.feed(data) if data else None
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError):
-            return None
-
-    def _deliver(self, source: Address, frames: list[bytes]) -> None:
-        for frame in frames:
-            if self._alive and self._process is not None:
-                self._process.on_frame(source, frame)
-        self._turn.end()
+            self._board.flush()
+            if self._turn.has_ended:
+                return
 
 
 async def run_process(factory: Factory, surroundings: Surroundings) -> str | None:

@@ -6,6 +6,7 @@ write to each socket.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,15 +31,22 @@ class Turn:
     __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._calls: list[Callable[[], None]] = []
+        self._calls: deque[Callable[[], None]] = deque()
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Put something off."""
         self._calls.append(call)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is put off."""
+        return not self._calls
+
+    def forget(self) -> None:
+        """Let nothing of it be done."""
+        self._calls.clear()
+
     def end(self) -> None:
         """Do all that was put off, and what that puts off."""
         while self._calls:
-            calls, self._calls = self._calls, []
-            for call in calls:
-                call()
+            self._calls.popleft()()

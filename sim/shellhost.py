@@ -12,6 +12,7 @@ import trio
 
 from ..exception import Error, StoreDamagedError
 from ..node.durability import Durability
+from ..node.switchboard import Credentials
 from ..node.trioworld import Surroundings, TrioWorld, run_process
 from ..node.turn import Home
 from ..node.world import Address, Changes, Done, Factory, Process, World
@@ -69,7 +70,7 @@ class ShellHost(Host):
             return storage
 
         surroundings = Surroundings(
-            self.address, transport, open_storage, self.clock, world.dice,
+            Credentials(self.address), transport, open_storage, self.clock, world.dice,
             lambda event, facts: self.trace(event, facts) if world.alive else None,
         )  # fmt: skip
 

@@ -59,8 +59,10 @@ MAY_WAIT: Mapping[str, str] = {
 EVENT_LOOPS = ("asyncio", "trio")
 MAY_KNOW_EVENT_LOOPS = {
     "client/transport.py": "the shell that carries one call on three kinds of loop",
-    "node/peer.py": "the shell of a node: one connection",
+    "node/epollcarrier.py": "the shell of a node: all connections in one task, on Linux",
+    "node/peer.py": "the shell of a node: calling other nodes",
     "node/sockets.py": "the shell of a node: the operating system's sockets",
+    "node/streamcarrier.py": "the shell of a node: two tasks a connection, elsewhere and in the simulator",
     "node/trioworld.py": "the shell of a node: the real world on Trio",
 }
 

@@ -17,10 +17,10 @@ from ringdict.node.world import NS_PER_MS, NS_PER_S, Address, Identity, World
 from .worlds import Made, Real, Shell, Worlds, scripted
 
 
-@pytest.fixture(params=["made", "real", "shell"])
+@pytest.fixture(params=["made", "real", "plain", "shell"])
 def worlds(request: pytest.FixtureRequest, tmp_path: Path) -> Worlds:
-    if request.param == "real":
-        return Real(tmp_path)
+    if request.param in ("real", "plain"):
+        return Real(tmp_path, plain=request.param == "plain")
     return Made() if request.param == "made" else Shell()
 
 

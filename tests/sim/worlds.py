@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import trio
 
 from ringdict.node.sockets import free_address
+from ringdict.node.switchboard import Credentials
 from ringdict.node.trioworld import real_surroundings, run_process
 from ringdict.node.world import Address, Factory, Process, World
 from ringdict.sim.shellhost import ShellHost, shell_host
@@ -69,9 +70,10 @@ class Made:
 
 
 class Real:
-    """Sockets, threads, LMDB."""
+    """Sockets, threads, LMDB; with epoll where there is one, or without."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, plain: bool = False) -> None:
+        self.plain = plain
         self.folder = folder
         self.addresses: dict[str, Address] = {}
 
@@ -82,7 +84,9 @@ class Real:
         async def main() -> None:
             async with trio.open_nursery() as nursery:
                 for name, factory in factories.items():
-                    around = real_surroundings(self.address(name), self.folder / name)
+                    around = real_surroundings(
+                        Credentials(self.address(name)), self.folder / name, plain=self.plain
+                    )
                     nursery.start_soon(run_process, factory, around)
                 with trio.move_on_after(WAIT_S_MAX):
                     while not until():  # noqa: ASYNC110 - anything may be waited for
