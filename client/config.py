@@ -20,6 +20,9 @@ long, once. A node in health takes a thousandth of it."""
 WRITE_PATIENCE_S = 1.2
 """As that, for a write: its coordinator itself waits for owners that do not answer."""
 
+BATCH_PATIENCE_S = 2.0
+"""As that, for one message of a batch, which is a thousand writes."""
+
 PROBE_PATIENCE_S = 0.15
 """As that, of a node that did not answer last time, while others can be asked: so little does it cost the
 one call that finds out whether it is back."""
@@ -61,9 +64,11 @@ BATCH_PIECE_BYTES_MAX = MIB
 """Of keys and values in one message of a batch, one entry at least: what stands in front of others' small
 messages on the same connection."""
 
-BATCH_PIECES_MAX = 12
-"""Messages of one batch that are under way at the same time: enough to keep several nodes busy, few enough
-to be held in memory by both sides."""
+BATCH_CHAINS_MAX = 2
+"""Messages of one batch that one node has at the same time: while it works on one the next is on its way."""
+
+SHARES_MAX = 256
+"""Sets of partitions kept for scans, one a node and set of nodes that do not answer: a few kilobytes."""
 
 # -- bytes ---------------------------------------------------------------------------------------
 

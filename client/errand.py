@@ -35,9 +35,9 @@ from .instruction import Ask, Miss, Plan
 from .route import Route
 from .session import Session
 
-_STALE = frozenset({Reason.WRONG_EPOCH, Reason.NOT_OWNER})
+STALE = frozenset({Reason.WRONG_EPOCH, Reason.NOT_OWNER})
 """Refusals that a newer ring cures."""
-_ELSEWHERE = frozenset(
+ELSEWHERE = frozenset(
     {
         Reason.BEHIND,
         Reason.NOT_SERVING,
@@ -61,22 +61,27 @@ class Errand:
     operation_id: bytes | None = None
     what = "the key"
     """In errors."""
+    contact: Contact
+    """Who is asked at present."""
 
-    def candidates(self, session: Session, route: Route) -> Sequence[Contact]:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def candidates(self, route: Route) -> Sequence[Contact]:
         """Who may be asked, in order of preference."""
         raise NotImplementedError
 
     def request(self, number: int, epoch: int) -> Request:
-        """The question."""
+        """The question, to `contact`."""
         raise NotImplementedError
 
-    def accepts(self, session: Session, reply: Reply) -> bool:
+    def accepts(self, reply: Reply) -> bool:
         """Whether the answer will do; else others are asked."""
         raise NotImplementedError
 
-    def settle(self, session: Session, trail: Trail) -> Reply | None:
+    def settle(self, trail: Trail) -> Reply | None:
         """After all were asked in vain: an answer that will have to do, None: ask again. May raise."""
-        del session, trail
+        del trail
         return None
 
 
@@ -118,12 +123,16 @@ class Trail:
         if isinstance(miss.error, (AuthError, ProtocolError)):
             self.foreign.append(miss.error)
 
+    def full(self) -> StoreFullError:
+        """A disk is full, and no other node could do it."""
+        return StoreFullError(self.words())
+
     def words(self) -> str:
         """What happened in the present pass."""
         return "; ".join([*self.refusals.values(), *self.misses]) or "there was no time"
 
 
-def carry_out(session: Session, errand: Errand) -> Plan[Reply]:
+def carry_out(errand: Errand) -> Plan[Reply]:
     """Ask until it is answered.
 
     Raises:
@@ -131,6 +140,7 @@ def carry_out(session: Session, errand: Errand) -> Plan[Reply]:
         UnavailableError: nothing happened. Others that are definite: as the refusal said.
         DictGoneError, DamagedEntryError, MismatchError: see there.
     """
+    session = errand.session
     trail = Trail(session.now_s() + session.timeout_s)
     pause_s = 0.0
     while True:
@@ -138,9 +148,9 @@ def carry_out(session: Session, errand: Errand) -> Plan[Reply]:
         if route is None:
             route = yield from session.find_route(trail.deadline_s)
         trail.begin_pass()
-        reply = yield from _pass_over(session, errand, route, trail)
+        reply = yield from _pass_over(errand, route, trail)
         if reply is None:
-            reply = errand.settle(session, trail)
+            reply = errand.settle(trail)
         if reply is not None:
             return reply
         _give_up(errand, trail)
@@ -154,9 +164,10 @@ def carry_out(session: Session, errand: Errand) -> Plan[Reply]:
             yield from session.refresh_anywhere(min(READ_PATIENCE_S, trail.deadline_s - session.now_s()))
 
 
-def _pass_over(session: Session, errand: Errand, route: Route, trail: Trail) -> Plan[Reply | None]:
+def _pass_over(errand: Errand, route: Route, trail: Trail) -> Plan[Reply | None]:
     """Ask each candidate once, until one answers. None: none did, or there is a newer ring."""
-    candidates = errand.candidates(session, route)
+    session = errand.session
+    candidates = errand.candidates(route)
     last = len(candidates) - 1
     for place, contact in enumerate(candidates):
         now_s = session.now_s()
@@ -169,6 +180,7 @@ def _pass_over(session: Session, errand: Errand, route: Route, trail: Trail) -> 
                 trail.redirects += 1
                 return None
         patience_s = contact.begin(now_s, min(left_s, errand.patience_s), others=place < last)
+        errand.contact = contact
         request = errand.request(session.number(), route.epoch)
         reply: Reply | Miss = yield Ask(contact, request, patience_s, careful=errand.writes)
         if type(reply) is Miss:
@@ -183,21 +195,21 @@ def _pass_over(session: Session, errand: Errand, route: Route, trail: Trail) -> 
         elif type(reply) is Unknown:
             trail.unknown = reply.text or "the node does not know"
             trail.misses.append(f"{contact.address}: {trail.unknown}")
-        elif errand.accepts(session, reply):
+        elif errand.accepts(reply):
             return reply
     return None
 
 
 def _refused(session: Session, contact: Contact, refused: Refused, trail: Trail) -> Plan[bool]:
     """Draw the conclusions from a refusal: raise it, or go on. True: there is a newer ring now."""
-    if refused.reason in _STALE:
+    if refused.reason in STALE:
         before = session.route
         if before is None or refused.mark[0] >= before.epoch:
             yield from session.refresh(contact)
         trail.redirects += 1
         trail.refusals[refused.reason] = f"{contact.address}: {refused.text or 'goes by another ring'}"
         return session.route is not before
-    if refused.reason not in _ELSEWHERE:
+    if refused.reason not in ELSEWHERE:
         raise definite(refused)
     trail.refusals[refused.reason] = f"{contact.address}: {refused.text or Reason(refused.reason).name}"
     return False
@@ -216,7 +228,7 @@ def _give_up(errand: Errand, trail: Trail) -> None:
     if Reason.DAMAGED in trail.refusals:
         raise DamagedEntryError
     if Reason.STORE_FULL in trail.refusals:
-        raise StoreFullError(trail.words())
+        raise trail.full()
     if Reason.OVERLOADED in trail.refusals:
         trail.overloaded += 1
         if trail.overloaded >= OVERLOADED_PASSES_MAX:

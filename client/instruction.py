@@ -80,7 +80,7 @@ class Outcome:
 
     __slots__ = ("error", "result")
 
-    def __init__(self, result: object = None, error: Exception | None = None) -> None:
+    def __init__(self, result: Any = None, error: Exception | None = None) -> None:  # noqa: ANN401
         self.result = result
         self.error = error
 

@@ -8,6 +8,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from math import inf
+
 from ..node.message import Stamp
 from .config import REMEMBERED_KEYS_MAX
 
@@ -58,6 +60,17 @@ class Memory:
             young[key_hash] = known
         else:
             young[key_hash] = (*stamp, expires_s) if expires_s else stamp
+
+    def see_perhaps_expiring(self, key_hash: int, stamp: Stamp) -> None:
+        """As `see`, of an answer that does not say whether the entry expires."""
+        known = self.look(key_hash)
+        if known is None or known[:3] < tuple(stamp):
+            self.see(key_hash, stamp, inf)
+
+    def may_have_expired(self, key_hash: int) -> bool:
+        """Whether what was seen of a key may have had a time to live that nobody told."""
+        known = self.look(key_hash)
+        return known is not None and len(known) == 4 and known[3] == inf
 
     def forget(self, key_hash: int) -> None:
         """Expect nothing of that key any more."""

@@ -37,39 +37,47 @@ class Reads(Enum):
 class Reading(Errand):
     """A read of one key."""
 
-    __slots__ = ("dict_id", "key", "key_hash", "older", "reads")
+    __slots__ = ("dict_id", "key", "key_hash", "older", "reads", "session")
+    older: list[Present | Absent]
 
-    def __init__(self, dict_id: bytes, key: bytes, key_hash: int, reads: Reads) -> None:
+    def __init__(self, session: Session, dict_id: bytes, key: bytes, key_hash: int, reads: Reads) -> None:
+        self.session = session
         self.dict_id = dict_id
         self.key = key
         self.key_hash = key_hash
         self.reads = reads
-        #: Owners of the present pass that had only older entries.
-        self.older = 0
+        #: Answers of the present pass that were too old.
+        self.older = []
 
-    def candidates(self, session: Session, route: Route) -> Sequence[Contact]:
+    def candidates(self, route: Route) -> Sequence[Contact]:
         partition = self.key_hash & route.mask
         row = route.owners(partition) if self.reads is Reads.PRIMARY else route.nearest(partition)
-        self.older = 0
-        return in_order(row, session.now_s())
+        self.older = []
+        return in_order(row, self.session.now_s())
 
     def request(self, number: int, epoch: int) -> Request:
         return Get(number, epoch, self.dict_id, self.key)
 
-    def accepts(self, session: Session, reply: Reply) -> bool:
+    def accepts(self, reply: Reply) -> bool:
+        session = self.session
         if type(reply) is not Present and type(reply) is not Absent:
             return False
         if self.reads is Reads.ANY:
             return True
         if session.memory.is_older(self.key_hash, reply.stamp, session.now_s()):
-            self.older += 1
+            self.older.append(reply)
             return False
         see(session, self.key_hash, reply)
         return True
 
-    def settle(self, session: Session, trail: Trail) -> Reply | None:
+    def settle(self, trail: Trail) -> Reply | None:
+        session = self.session
         if not self.older or trail.misses or trail.refusals:
             return None
+        nothing = all(type(reply) is Absent and not reply.stamp[0] for reply in self.older)
+        if nothing and session.memory.may_have_expired(self.key_hash):
+            session.memory.forget(self.key_hash)
+            return self.older[0]
         if session.now_s() + BACK_OFF_S_MIN * 32 < trail.deadline_s:
             return None
         session.memory.forget(self.key_hash)
@@ -91,7 +99,7 @@ def get(
     session: Session, dict_id: bytes, key: bytes, key_hash: int, reads: Reads = Reads.NEAREST
 ) -> Plan[Present | Absent]:
     """The entry of a key, of that hash (see `ring.partition.key_hash`). Raises as `carry_out`."""
-    reply = yield from carry_out(session, Reading(dict_id, key, key_hash, reads))
+    reply = yield from carry_out(Reading(session, dict_id, key, key_hash, reads))
     assert isinstance(reply, (Present, Absent))
     return reply
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ..node.message import Mark
 from ..ring.codec import digest_of
 from ..ring.decree import Decree
+from .config import SHARES_MAX
 from .contact import Contact
 
 Row = tuple[Contact, ...]
@@ -21,7 +22,18 @@ Row = tuple[Contact, ...]
 class Route:
     """One epoch, with the nodes' present addresses."""
 
-    __slots__ = ("_near_rows", "_rows", "cluster_id", "contacts", "decree", "epoch", "mark", "mask", "zone")
+    __slots__ = (
+        "_near_rows",
+        "_rows",
+        "_shares",
+        "cluster_id",
+        "contacts",
+        "decree",
+        "epoch",
+        "mark",
+        "mask",
+        "zone",
+    )
 
     def __init__(self, decree: Decree, contacts: Mapping[bytes, Contact], zone: str = "") -> None:
         """`contacts` are those of the members, by id."""
@@ -41,6 +53,7 @@ class Route:
                 known = rows[row] = tuple([self.contacts[number] for number in row])
             self._rows.append(known)
         self._near_rows = self._rows
+        self._shares: dict[tuple[Contact, frozenset[Contact], bool], int] = {}
         self.settle()
 
     @property
@@ -61,6 +74,21 @@ class Route:
                 known = rows[row] = tuple(sorted(row, key=rank.__getitem__))
             near.append(known)
         self._near_rows = near
+        self._shares.clear()
+
+    def share(self, contact: Contact, now_s: float, *, nearest: bool) -> int:
+        """The partitions of which this node is the owner to ask first, as bits: the lowest is partition 0."""
+        avoided = frozenset(each for each in self.contacts if not each.is_routable(now_s))
+        known = self._shares.get((contact, avoided, nearest))
+        if known is None:
+            known = 0
+            for partition, row in enumerate(self._near_rows if nearest else self._rows):
+                if next((owner for owner in row if owner not in avoided), row[0]) is contact:
+                    known |= 1 << partition
+            if len(self._shares) >= SHARES_MAX:
+                self._shares.clear()
+            self._shares[contact, avoided, nearest] = known
+        return known
 
     def owners(self, partition: int) -> Row:
         """Who has a partition, the primary owner first."""

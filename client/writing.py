@@ -21,7 +21,7 @@ ACKS = {"all": Ack.ALL, "majority": Ack.MAJORITY, "one": Ack.ONE}
 class Writing(Errand):
     """A write of one key."""
 
-    __slots__ = ("ack", "dict_id", "key", "key_hash", "operation_id", "ttl_ms")
+    __slots__ = ("ack", "dict_id", "key", "key_hash", "operation_id", "session", "ttl_ms")
 
     patience_s = WRITE_PATIENCE_S
     writes = True
@@ -30,6 +30,7 @@ class Writing(Errand):
     def __init__(
         self, session: Session, dict_id: bytes, key: bytes, key_hash: int, ttl_ms: int, ack: Ack
     ) -> None:
+        self.session = session
         self.dict_id = dict_id
         self.key = key
         self.key_hash = key_hash
@@ -37,12 +38,13 @@ class Writing(Errand):
         self.ack = ack
         self.operation_id = session.operation_id()
 
-    def candidates(self, session: Session, route: Route) -> Sequence[Contact]:
-        return writers(session, route, self.key_hash & route.mask)
+    def candidates(self, route: Route) -> Sequence[Contact]:
+        return writers(self.session, route, self.key_hash & route.mask)
 
-    def accepts(self, session: Session, reply: Reply) -> bool:
+    def accepts(self, reply: Reply) -> bool:
         if type(reply) is not Written:
             return False
+        session = self.session
         expires_s = session.now_s() + self.ttl_ms / 1000 if self.ttl_ms > 0 else 0.0
         session.memory.see(self.key_hash, reply.stamp, expires_s)
         return True
@@ -124,7 +126,7 @@ def put(
 ) -> Plan[Written]:
     """Store a value. Raises as `carry_out`."""
     errand = Putting(session, dict_id, key, key_hash, body, ttl_ms=ttl_ms, ack=ack)
-    reply = yield from carry_out(session, errand)
+    reply = yield from carry_out(errand)
     assert isinstance(reply, Written)
     return reply
 
@@ -136,6 +138,6 @@ def touch(
 
     Raises as `carry_out`; MismatchError: it is at another version.
     """
-    reply = yield from carry_out(session, Touching(session, dict_id, key, key_hash, ttl_ms, if_version))
+    reply = yield from carry_out(Touching(session, dict_id, key, key_hash, ttl_ms, if_version))
     assert isinstance(reply, Written)
     return bool(reply.stamp[0])

@@ -1,0 +1,171 @@
+"""Going through a Dict, and counting it: partition by partition, over all that own some.
+
+Rules of this file:
+1. Progress is a *place*: which partitions are still to come, and where in the first of them to go on. It
+   means the same to every owner, so another can go on where one died, and in every ring: the partition of a
+   key is fixed.
+2. A node is asked for the partitions of which it is the owner to ask first, in one go.
+3. Each key comes once; none is missed that was there throughout. What is written meanwhile may come, or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..node.layout import PARTITION_BYTES
+from ..node.message import Count, Counted, PageRead, ReadPage, Reply, Request
+from .contact import Contact
+from .errand import Errand, carry_out, in_order
+from .instruction import Outcome, Plan, Together
+from .reading import Reads
+from .route import Route
+from .session import Session
+
+Rows = list[tuple[bytes, bytes | None]]
+
+
+class Place:
+    """Where a scan stands: bits of the partitions to come, and where in the lowest of them to begin (empty:
+    at its beginning)."""
+
+    __slots__ = ("partitions", "start")
+
+    def __init__(self, partitions: int, start: bytes = b"") -> None:
+        self.partitions = partitions
+        self.start = start
+
+    @property
+    def first(self) -> int:
+        """The lowest partition to come."""
+        return (self.partitions & -self.partitions).bit_length() - 1
+
+    def encode(self) -> bytes:
+        size = (self.partitions.bit_length() + 7) // 8
+        return size.to_bytes(2, "big") + self.partitions.to_bytes(size, "little") + self.start
+
+    @classmethod
+    def decode(cls, data: bytes) -> Place:
+        end = 2 + int.from_bytes(data[:2], "big")
+        return cls(int.from_bytes(data[2:end], "little"), data[end:])
+
+    def behind(self, asked: int, following: bytes) -> Place:
+        """The place after the partitions `asked` were read as far as to `following` (empty: to their end)."""
+        if not following:
+            return Place(self.partitions & ~asked)
+        reached = int.from_bytes(following[:PARTITION_BYTES], "big")
+        left = self.partitions & ~(asked & ((1 << reached) - 1))
+        return Place(left, following if left and (left & -left).bit_length() - 1 == reached else b"")
+
+
+class Scanning(Errand):
+    """One stretch of a Dict."""
+
+    what = "the Dict"
+
+    def __init__(self, session: Session, dict_id: bytes, place: Place, reads: Reads) -> None:
+        super().__init__(session)
+        self.dict_id = dict_id
+        self.place = place
+        self.reads = reads
+        #: The partitions that the last question was about.
+        self.asked = 0
+        self._route: Route
+
+    def candidates(self, route: Route) -> Sequence[Contact]:
+        self._route = route
+        return in_order(self.row(route, self.place.first), self.session.now_s())
+
+    def row(self, route: Route, partition: int) -> Sequence[Contact]:
+        return route.owners(partition) if self.reads is Reads.PRIMARY else route.nearest(partition)
+
+    def bits(self) -> bytes:
+        """The partitions to ask `contact` for."""
+        route, place = self._route, self.place
+        share = route.share(self.contact, self.session.now_s(), nearest=self.reads is not Reads.PRIMARY)
+        self.asked = place.partitions & (share | 1 << place.first) & -(1 << place.first)
+        return self.asked.to_bytes((route.partitions + 7) // 8, "little")
+
+
+class Paging(Scanning):
+    """The entries of a stretch."""
+
+    def __init__(self, session: Session, dict_id: bytes, place: Place, prefix: bytes, reads: Reads) -> None:
+        super().__init__(session, dict_id, place, reads)
+        self.prefix = prefix
+
+    def request(self, number: int, epoch: int) -> Request:
+        return ReadPage(number, epoch, self.dict_id, self.bits(), self.place.start, self.prefix)
+
+    def accepts(self, reply: Reply) -> bool:
+        return type(reply) is PageRead
+
+
+class Counting(Scanning):
+    """How many entries a stretch has."""
+
+    def request(self, number: int, epoch: int) -> Request:
+        return Count(number, epoch, self.dict_id, self.bits(), self.place.start)
+
+    def accepts(self, reply: Reply) -> bool:
+        return type(reply) is Counted
+
+
+def page(
+    session: Session, dict_id: bytes, start: bytes | None, prefix: bytes, reads: Reads = Reads.NEAREST
+) -> Plan[tuple[Rows, bytes | None]]:
+    """A stretch of a Dict's entries, of those whose keys begin with `prefix`: keys and values' bytes (None:
+    damaged); where the next begins (None: nowhere). Begin at None. It may be empty and not the last.
+
+    Raises as `carry_out`.
+    """
+    if start is None:
+        route = yield from known_route(session)
+        place = Place((1 << route.partitions) - 1)
+    else:
+        place = Place.decode(start)
+    errand = Paging(session, dict_id, place, prefix, reads)
+    reply = yield from carry_out(errand)
+    assert isinstance(reply, PageRead)
+    place = place.behind(errand.asked, reply.next)
+    return reply.rows, place.encode() if place.partitions else None
+
+
+def count(session: Session, dict_id: bytes, reads: Reads = Reads.NEAREST) -> Plan[tuple[int, int]]:
+    """How many entries a Dict has, and the bytes of their keys and values. The owners count side by side.
+
+    Raises as `carry_out`.
+    """
+    route = yield from known_route(session)
+    left = (1 << route.partitions) - 1
+    plans: list[Plan[tuple[int, int]]] = []
+    for contact in route.contacts:
+        share = left & route.share(contact, session.now_s(), nearest=reads is not Reads.PRIMARY)
+        left &= ~share
+        if share:
+            plans.append(_count_share(session, dict_id, share, reads))
+    outcomes: list[Outcome] = yield Together(plans)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+    return sum(outcome.result[0] for outcome in outcomes), sum(outcome.result[1] for outcome in outcomes)
+
+
+def _count_share(session: Session, dict_id: bytes, partitions: int, reads: Reads) -> Plan[tuple[int, int]]:
+    place = Place(partitions)
+    entries = size_bytes = 0
+    while place.partitions:
+        errand = Counting(session, dict_id, place, reads)
+        reply = yield from carry_out(errand)
+        assert isinstance(reply, Counted)
+        entries += reply.entries
+        size_bytes += reply.size_bytes
+        place = place.behind(errand.asked, reply.next)
+    return entries, size_bytes
+
+
+def known_route(session: Session) -> Plan[Route]:
+    """The ring, asked for if none is known."""
+    if session.route is not None:
+        return session.route
+    route = yield from session.find_route(session.now_s() + session.timeout_s)
+    return route
