@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..node.config import GATE_TIMEOUT_S, LOOP_TURN_S_MAX
 from ..node.operation import Operation
-from ..node.store import Job, Store
+from ..node.store import Store
 from ..node.table import Table
-from ..node.writer import Bell, Done, Outcome
+from ..node.writer import Bell, Done, Job, Outcome
 from .mailbox import Mailboxes
 
 if TYPE_CHECKING:

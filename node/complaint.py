@@ -80,8 +80,23 @@ def owned(owner: bytes, folder: Path) -> UnavailableError:
     """The store was handed to a node."""
     return UnavailableError(
         f"the store in {folder} now belongs to the node {owner.decode(errors='replace')}: set "
-        "RINGDICT_URL to that node's address, so that writes go through it"
+        "RINGDICT_URL to that node's address, so that writes go through it. (If it has died, start it again; "
+        "one that ends normally gives the folder back)"
     )
+
+
+def owned_by_another(owner: bytes, folder: Path) -> UnavailableError:
+    """This node is not the one that the store was handed to."""
+    return UnavailableError(
+        f"the store in {folder} belongs to the node {owner.decode(errors='replace')}, whose identity is not "
+        "in that folder: start that node, or begin with an empty folder"
+    )
+
+
+def served(pids: list[int], folder: Path) -> UnavailableError:
+    """Another node has the folder."""
+    who = f" (process {', '.join(map(str, pids))})" if pids else ""
+    return UnavailableError(f"a node{who} serves the folder {folder} already: one at a time can")
 
 
 def already_open(folder: Path) -> UnavailableError:

@@ -233,6 +233,9 @@ STORAGE_MAP_BYTES_MAX = TIB
 """Address space of a node's storage: what a node decides by is small, so it begins small and doubles. Only
 one process maps it, which makes growing cheap."""
 
+TURN_WRITE_BYTES_MAX = MIB
+"""Written in a node's own thread at the end of a turn: about a millisecond. What is more goes to a thread."""
+
 CONNECT_TIMEOUT_S = 2.0
 """For a connection to be made: beyond it the peer is as good as dead."""
 

@@ -24,6 +24,10 @@ UNLOCK = fcntl.LOCK_UN
 FILE_MODE = 0o666
 
 
+class BusyError(UnavailableError):
+    """Others held the gate all the time. Nothing was written."""
+
+
 class WriterGate:
     """The turnstile of one store folder, as one process sees it. For one thread at a time.
 
@@ -42,7 +46,7 @@ class WriterGate:
         """Wait for this process's turn to write. Whatever comes of it, the caller unlocks `turn` behind it.
 
         Raises:
-            UnavailableError: others held the gate for `timeout_s`; names the process that does now.
+            BusyError: others held the gate for `timeout_s`; names the process that does now.
         """
         flock = fcntl.flock
         try:
@@ -81,7 +85,7 @@ class WriterGate:
         """Wait until the lock is ours; the seconds that took."""
         waited_s = wait_for_lock(descriptor, timeout_s)
         if waited_s is None:
-            raise UnavailableError(self._complaint(timeout_s))
+            raise BusyError(self._complaint(timeout_s))
         return waited_s
 
     def _complaint(self, waited_s: float) -> str:

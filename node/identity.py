@@ -15,6 +15,13 @@ _KEY = b"identity"
 _FORMAT = struct.Struct(">16sQ")
 
 
+def node_in(storage: Storage) -> NodeId:
+    """Whose storage it is, once an identity was taken."""
+    stored = storage.get(_KEY)
+    assert stored is not None
+    return NodeId(_FORMAT.unpack(stored)[0])
+
+
 def take_identity(
     storage: Storage, dice: Dice, address: Address, ready: Callable[[Identity | Error], None]
 ) -> None:

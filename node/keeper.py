@@ -152,9 +152,14 @@ class Keeper:
         if self._thread is None:
             self._wake()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether more was written than the disk takes."""
+        return self._cell.unsynced_pages > UNSYNCED_PAGES_MAX
+
     def pace(self) -> None:
-        """Wait a little, before the gate, where more was written than the disk takes."""
-        if self._cell.unsynced_pages > UNSYNCED_PAGES_MAX:
+        """Wait a little, before the gate, where the disk is behind."""
+        if self.is_behind:
             self._wake()
             time.sleep(SYNC_PACE_S)
 

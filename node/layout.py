@@ -19,6 +19,10 @@ DICT_ID_FIRST = 256
 SYSTEM = bytes(8)
 META = SYSTEM + b"meta"
 OWNER = SYSTEM + b"owner"
+HANDED_BACK = b""
+"""In place of an owner: there was one, and what it did not keep up has to be made anew."""
+LAST_STAMP = SYSTEM + b"last"
+BOUND = SYSTEM + b"bound"
 NAME = SYSTEM + b"name\0"
 DICT = SYSTEM + b"dict\0"
 STATE = SYSTEM + b"state\0"

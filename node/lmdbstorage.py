@@ -83,7 +83,7 @@ class LmdbStorage:
     def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
         try:
             with self._mapping, self._environment.begin() as transaction:
-                return self._overlay.merge(first, end, count_max, _entries(transaction, first, end))
+                return self._overlay.merge(first, end, count_max, entries_between(transaction, first, end))
         except lmdb.Error as error:
             raise self._translated(error) from error
 
@@ -196,7 +196,10 @@ def _apply(transaction: lmdb.Transaction[bytes], changes: Changes) -> None:
             transaction.put(key, value)
 
 
-def _entries(transaction: lmdb.Transaction[bytes], first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+def entries_between(
+    transaction: lmdb.Transaction[bytes], first: bytes, end: bytes
+) -> Iterator[tuple[bytes, bytes]]:
+    """What stands from `first` on, before `end`, in ascending order."""
     with transaction.cursor() as cursor:
         if cursor.set_range(first):
             for key, value in cursor:

@@ -25,27 +25,22 @@ from .disk import Disk, SystemDisk
 from .durability import Durability, default
 from .edit import Edit
 from .environment import Environment, MapFullError
-from .gate import UNLOCK, WriterGate
+from .gate import UNLOCK, BusyError, WriterGate
 from .keeper import Keeper
 from .memorymap import memory_map
 from .meta import tie_break
 from .opening import Opening
 from .operation import Operation
+from .recount import HandedBackError, recount
 from .restart import settle
 from .room import Room
 from .stampcell import StampCell
 from .sweeper import NOW, Sweeper
 from .table import Table
-from .transaction import DictState, WriteTransaction
-from .writer import Done, Outcome, Writer, outcome_of
+from .transaction import NONE_KNOWN, WriteTransaction
+from .writer import Done, Job, Outcome, Writer, outcome_of
 
 R = TypeVar("R")
-Job = Callable[[WriteTransaction], R]
-"""Reads, decides, then writes; raises before it has written anything. May be called more than once."""
-
-
-NONE_KNOWN: tuple[int, dict[bytes, DictState]] = (-1, {})
-"""The number of the last transaction of this process, and the states that it left."""
 
 
 class Store:
@@ -76,8 +71,7 @@ class Store:
         self.value_bytes_max = value_bytes_max
         #: Of the data file, a little slack for removals aside; None: as large as the disk allows.
         self.store_bytes_max = store_bytes_max
-        #: Whether the transaction that found the map full stores entries.
-        self._adding = False
+        self._adding = False  # the transaction that found the map full stored entries
         self.host = clock or SystemClock()
         self._clock = HybridClock(self.host)
         self._cell: StampCell | None = None
@@ -198,11 +192,16 @@ class Store:
             if timeout_s is not None:
                 gate.enter(timeout_s)
             elif not gate.try_enter():
-                raise UnavailableError("others are writing")
-            room = None
+                raise BusyError("others are writing")
+            room, handed_back = None, False
             while True:
                 try:
+                    if handed_back:
+                        self._attempt(recount)
+                        handed_back = False
                     return self._attempt(job)
+                except HandedBackError:
+                    handed_back = True
                 except MapFullError:
                     room = room or Room(self.environment, self.keeper, self.store_bytes_max)
                     room.make(adding=self._adding)
@@ -221,7 +220,7 @@ class Store:
                 known = {}
                 owner = raw.get(layout.OWNER)
                 if owner is not None:
-                    raise complaint.owned(owner, self.folder)
+                    self._admit(owner, job)
             assert self._cell is not None
             transaction = WriteTransaction(raw, self._cell, self._clock, self.host, self._node, known)
             result = job(transaction)
@@ -242,6 +241,13 @@ class Store:
         finally:
             if raw is not None:
                 self.environment.abandon(raw)
+
+    def _admit(self, owner: bytes, job: object) -> None:
+        """Raise unless a job may write to a store that is, or was, a node's."""
+        if owner:
+            raise complaint.owned(owner, self.folder)
+        if job is not recount:
+            raise HandedBackError
 
     def _committed(self, transaction: WriteTransaction, number: int) -> None:
         if transaction.plain:
@@ -369,7 +375,7 @@ class Store:
             try:
                 if tenancy is not None:
                     tenancy.leave(lambda: self._settle(self.host.boot_id()))
-            except OSError as error:  # what was written is there, but for a power cut
+            except OSError as error:  # what was written is there
                 raise complaint.of_system(error, self.folder) from error
 
     def before_fork(self) -> None:

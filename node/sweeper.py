@@ -65,7 +65,7 @@ class Sweeper:
         """Sweep one stretch; whether there may be more to do at once."""
         if self._store.environment.damaged or self.due_in_s() != NOW:
             return False  # what walks over a damaged page may be ended by LMDB, and nobody waits for this
-        swept = self._store.sweep_job(self._stretch)
+        swept = self._store.sweep_job(self.stretch)
         return swept is None or self.due_in_s() == NOW
 
     def due_in_s(self) -> float | None:
@@ -95,7 +95,8 @@ class Sweeper:
             if pause_s is not None:
                 self._woken.wait(pause_s if pause_s == SWEEP_PAUSE_S else max(pause_s, SWEEP_INTERVAL_S))
 
-    def _stretch(self, transaction: WriteTransaction) -> bool:
+    def stretch(self, transaction: WriteTransaction) -> bool:
+        """A job: sweep one stretch; whether there was anything."""
         found = marker(transaction.raw)
         if found is not None:
             self._sweep_cleared(transaction, *found)

@@ -61,6 +61,10 @@ class DictState:
         return STATE.pack(self.cleared_at, self.last_stamp, *counters)
 
 
+NONE_KNOWN: tuple[int, dict[bytes, DictState]] = (-1, {})
+"""The number of a process's last transaction and the states that it left, where none is known."""
+
+
 def states(transaction: lmdb.Transaction[bytes]) -> Iterator[tuple[bytes, DictState]]:
     """The counters of every Dict of the store."""
     cursor = transaction.cursor()
@@ -178,6 +182,12 @@ class WriteTransaction:
         self.stamp = stamp = max(self.now_ms << COUNTER_BITS, self.stamp + 1)
         self._cell.write(stamp)
         return stamp
+
+    def raise_stamp(self, stamp: int) -> None:
+        """Give only higher stamps from now on than one that others gave."""
+        if stamp > self.stamp:
+            self.stamp = stamp
+            self._cell.write(stamp)
 
     def flush(self) -> None:
         """Write the changed states, last thing before the commit."""

@@ -24,12 +24,12 @@ import trio
 from ..exception import Error, InvalidError
 from .clock import NanosecondClock, SystemNanosecondClock, system_dice
 from .config import CONNECTIONS_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, SPARE_DESCRIPTORS
+from .datafolder import DataFolder, OpenStorage
 from .durability import Durability
 from .epollcarrier import EpollCarrier
 from .handshake import CLIENT_PREFIX
 from .identity import STORAGE, take_identity
 from .line import Line
-from .lmdbstorage import LmdbStorage
 from .peer import Peers
 from .sockets import SocketTransport, is_loopback, raise_descriptors_limit
 from .streamcarrier import StreamCarrier
@@ -39,14 +39,6 @@ from .turn import Home, Turn
 from .world import NS_PER_S, Address, Dice, Factory, Identity, Process, Storage
 
 log = logging.getLogger(__name__)
-
-
-class OpenStorage(Storage, Protocol):
-    """A storage that has to be closed."""
-
-    def close(self) -> None:
-        """End it; nobody is told of anything any more."""
-        ...
 
 
 class LinesCarrier(Protocol):
@@ -74,6 +66,8 @@ class Surroundings:
     make_carrier: Callable[[Switchboard, Callable[[], None]], LinesCarrier] | None = None
     """None: two tasks a line, over the transport's streams."""
     connections_max: int = CONNECTIONS_MAX
+    release: Callable[[], None] = lambda: None
+    """Called at the very end, once all storages are closed."""
 
 
 def real_surroundings(
@@ -101,14 +95,16 @@ def real_surroundings(
         )
     transport = SocketTransport(credentials.address, listen)
     clock = SystemNanosecondClock()
+    data = DataFolder(folder, credentials.address)
     surroundings = Surroundings(
         credentials,
         transport,
-        lambda name, durability, home: LmdbStorage(folder / name, durability, home.post),
+        data.open_storage,
         clock,
         lambda _purpose: system_dice(),
         lambda event, facts: log.debug("%s: %s %s", credentials.address, event, facts),
     )
+    surroundings.release = data.release
     surroundings.connections_max = min(CONNECTIONS_MAX, raise_descriptors_limit() - SPARE_DESCRIPTORS)
     if hasattr(select, "epoll") and not plain:
         surroundings.make_carrier = lambda board, end_turn: EpollCarrier(transport, board, end_turn, clock)
@@ -285,6 +281,7 @@ class TrioWorld:
         for storage in self._storages.values():
             storage.close()
         self._around.transport.close()
+        self._around.release()
 
     def post(self, call: Callable[[], None]) -> None:
         """For storages: see `Home`."""

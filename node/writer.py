@@ -13,18 +13,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import lmdb
 
 from ..exception import ClosedError, UnavailableError
 from .config import GATE_TIMEOUT_S, GROUP_REQUESTS_MAX, WRITER_IDLE_S, WRITER_QUEUE_REQUESTS_MAX
-
-if TYPE_CHECKING:
-    from .store import Job
-    from .transaction import WriteTransaction
+from .transaction import WriteTransaction
 
 R = TypeVar("R")
+Job = Callable[[WriteTransaction], R]
+"""Reads, decides, then writes; raises before it has written anything. May be called more than once."""
 
 
 class Outcome(Generic[R]):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ringdict.exception import Error, StoreFullError
-from ringdict.node import lmdbstorage
+from ringdict.node import datafolder, lmdbstorage
 from ringdict.node.config import DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX
 from ringdict.node.durability import Durability
+from ringdict.node.servedstore import ServedStore
 from ringdict.node.world import NS_PER_MS, NS_PER_S, Address, Identity, World
 
 from .worlds import Made, Real, Shell, Worlds, scripted
@@ -148,16 +150,22 @@ def test_a_node_keeps_its_id_and_no_two_boots_share_a_number(worlds: Worlds) -> 
 # -- storage -------------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["s", "entries"])
+def name(request: pytest.FixtureRequest) -> str:
+    """Of a storage: the entries are kept in another way than all others."""
+    return str(request.param)
+
+
 @pytest.mark.parametrize("durability", list(Durability))
 def test_commits_are_seen_at_once_told_in_order_and_found_again(
-    worlds: Worlds, durability: Durability
+    worlds: Worlds, durability: Durability, name: str
 ) -> None:
     told: list[tuple[int, Error | None]] = []
     found: list[Any] = []
 
     def write(world: World) -> None:
-        storage = world.storage("one", durability)
-        assert world.storage("one", durability) is storage
+        storage = world.storage(name, durability)
+        assert world.storage(name, durability) is storage
         for number in range(50):
             changes = {b"n": b"%d" % number, b"k%03d" % number: b"v", b"k%03d" % (number - 9): None}
             storage.commit(changes, noting(told, number))
@@ -166,7 +174,7 @@ def test_commits_are_seen_at_once_told_in_order_and_found_again(
         assert told == []
 
     def read(world: World) -> None:
-        storage = world.storage("one", durability)
+        storage = world.storage(name, durability)
         found.append((storage.get(b"n"), storage.scan(b"k", b"l", 100), world.storage("two").get(b"n")))
 
     worlds.play({"a": scripted(start=write)}, until=lambda: len(told) == 50)
@@ -175,32 +183,32 @@ def test_commits_are_seen_at_once_told_in_order_and_found_again(
     assert found == [(b"49", [(b"k%03d" % number, b"v") for number in range(41, 50)], None)]
 
 
-def test_a_scan_is_in_order_bounded_and_sees_what_is_under_way(worlds: Worlds) -> None:
+def test_a_scan_is_in_order_bounded_and_sees_what_is_under_way(worlds: Worlds, name: str) -> None:
     done: list[Any] = []
 
     def start(world: World) -> None:
-        storage = world.storage("s")
+        storage = world.storage(name)
         storage.commit({b"%d" % number: b"old" for number in range(9)}, lambda _: second(world))
 
     def second(world: World) -> None:
-        storage = world.storage("s")
+        storage = world.storage(name)
         storage.commit({b"3": None, b"4": b"new", b"45": b"new", b"0": None}, lambda _: done.append(1))
         assert storage.scan(b"2", b"7", 100) == [
             (b"2", b"old"), (b"4", b"new"), (b"45", b"new"), (b"5", b"old"), (b"6", b"old"),
         ]  # fmt: skip
-        assert storage.scan(b"", b"9", 2) == [(b"1", b"old"), (b"2", b"old")]
+        assert storage.scan(b"0", b"9", 2) == [(b"1", b"old"), (b"2", b"old")]
         assert storage.scan(b"4", b"5", 1) == [(b"4", b"new")]
         assert storage.scan(b"7", b"7", 5) == []
 
     worlds.play({"a": scripted(start=start)}, until=lambda: bool(done))
 
 
-def test_a_commit_is_there_whole_or_not_at_all(worlds: Worlds) -> None:
+def test_a_commit_is_there_whole_or_not_at_all(worlds: Worlds, name: str) -> None:
     found: list[tuple[bytes | None, ...]] = []
     begun: list[int] = []
 
     def write(world: World) -> None:
-        storage = world.storage("s")
+        storage = world.storage(name)
         found.append((storage.get(b"x"), storage.get(b"y")))
 
         def again(_error: object) -> None:
@@ -217,15 +225,16 @@ def test_a_commit_is_there_whole_or_not_at_all(worlds: Worlds) -> None:
 
 
 def test_a_full_disk_takes_nothing_and_what_is_seen_goes_back(
-    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(lmdbstorage, "STORAGE_MAP_BYTES", 1 << 20)
     monkeypatch.setattr(lmdbstorage, "STORAGE_MAP_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(datafolder, "ServedStore", partial(ServedStore, store_bytes_max=1 << 20))
     errors: list[Error | None] = []
     seen: list[bytes | None] = []
 
     def start(world: World) -> None:
-        storage = world.storage("s")
+        storage = world.storage(name)
 
         def full(error: Error | None) -> None:
             errors.append(error)
