@@ -25,21 +25,25 @@ demo: $(VENV)/.installed-$(VERSION)-plain ## several processes share a Dict, one
 	@$(BIN)/ringdict demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep
-	$(BIN)/python -m pytest -m "not deep" --durations=10 $(ARGS)
+test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep or campaign
+	$(BIN)/python -m pytest -m "not deep and not campaign" --durations=10 $(ARGS)
 
 # More rounds run without coverage: they add no lines, and a tracer makes each several times as slow.
 # The gate is per room, so that a well-tested room cannot hide a neglected one.
 .PHONY: test-all
-test-all: $(VENV)/.installed-$(VERSION)-test ## every test, more rounds and seeds, with coverage
-	$(BIN)/python -m pytest -m "deep or hypothesis" --hypothesis-profile=deep --durations=10 $(ARGS)
+test-all: $(VENV)/.installed-$(VERSION)-test ## every test but the campaigns, more rounds, coverage
+	$(BIN)/python -m pytest -m "(deep or hypothesis) and not campaign" --hypothesis-profile=deep --durations=10 $(ARGS)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not deep" --durations=10 $(ARGS)
+	$(BIN)/coverage run -m pytest -m "not deep and not campaign" --durations=10 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@for room in client gossip node ring; do \
 		$(BIN)/coverage report --include="$$room/*" --fail-under=95 --format=total >/dev/null || \
 			{ echo "coverage of $$room/ is below 95 %"; exit 1; }; done
+
+.PHONY: campaign
+campaign: $(VENV)/.installed-$(VERSION)-test ## the tests with so many seeds that CI has no time for them
+	$(BIN)/python -m pytest -m campaign --hypothesis-profile=deep --durations=10 $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed-$(VERSION)-check .import/ringdict ## format, lint, types, the rooms' borders

@@ -131,7 +131,7 @@ class Caller:
         """
         try:
             welcome = _read_welcome(frame[: HANDSHAKE_BYTES_MAX + 1])
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ProtocolError("what answers there is no node of ringdict") from None
         if not welcome.version:
             raise ProtocolError(f"the node refuses the connection: {clean(welcome.text)}")
@@ -190,7 +190,7 @@ class Listener:
             if not self._hello:
                 return self._greet(frame, _read_hello(frame))
             proof = _read_proof(frame).proof
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"no handshake: {error}") from None
         if not hmac.compare_digest(_prove(self._secret, b"caller", self._hello, self._welcome), proof):
             raise AuthError(_SECRETS_DIFFER)

@@ -41,5 +41,5 @@ def decode(frame: bytes) -> Message:
     """
     try:
         return _decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"no message: {error}") from None

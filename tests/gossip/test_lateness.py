@@ -91,7 +91,7 @@ def test_a_loop_blocked_for_five_seconds_kills_nobody_and_accuses_nobody() -> No
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("size", [SMALL, 10, 12, 20, 50])
+@pytest.mark.parametrize("size", [SMALL, 10, 12, 20, pytest.param(50, marks=pytest.mark.campaign)])
 def test_a_loop_blocked_for_five_seconds_in_many_ways(size: int) -> None:
     assert blocked(size, range(200)) == (0, 0)
 

@@ -61,7 +61,7 @@ def test_a_cut_heals() -> None:
     assert max(heal(10, range(5))) < 10.0
 
 
-@pytest.mark.deep
+@pytest.mark.campaign
 def test_a_cut_heals_at_a_hundred() -> None:
     assert max(heal(100, range(10))) < 10.0
 

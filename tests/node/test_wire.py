@@ -43,6 +43,7 @@ def test_every_kind_is_told_from_a_letter_of_gossip() -> None:
         encode(Get(-1, 7, b"dict-id8", b"key")),
         b"\x92\xcc\xc8\x00",  # an unknown kind
         b"\x91" * 5_000,
+        encode(Refused(4, 1, "why", MARK)).replace(b"why", b"wh\xe8"),  # no UTF-8
         b"\xdd\xff\xff\xff\xff",  # four thousand million elements, it says
     ],
 )

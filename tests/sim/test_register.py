@@ -42,7 +42,10 @@ def test_the_right_register_holds(profile: str, count: int) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("profile", ["default", "harsh", "bridge"])
+@pytest.mark.parametrize(
+    "profile",
+    ["harsh", *(pytest.param(other, marks=pytest.mark.campaign) for other in ("default", "bridge"))],
+)
 def test_the_right_register_holds_for_long(profile: str) -> None:
     total = sum_of(Batch(DEFAULT, range(1_000, 1_300), profile))
     assert [(failed.plan.seed, failed.failure) for failed in total.failures] == []
