@@ -375,3 +375,65 @@ five, all know of a Dict made behind a broken line within seconds of its mending
 
 NAMES_TIMEOUT_S = 1.0
 """For an answer about names: whom making a Dict waits for at the most."""
+
+TALLY_TOTALS_MAX = 64
+"""Sums that a partition had lately, kept so that two replicas under load can be found equal: some 3 MB if
+all partitions are written to."""
+
+COMPARISON_INTERVAL_S = 5.0
+"""Between two comparisons of a pair of nodes that were equal: two small messages. What was missed in spite of
+hints is found within this."""
+
+COMPARISON_RETRY_S_MIN = 0.25
+COMPARISON_RETRY_S_MAX = 1.0
+"""After a comparison that did not come off, until the next: doubled up to this. It is also how soon a peer
+that is back is found."""
+
+COMPARISON_TICK_S = 0.25
+"""Between two looks whom to compare with."""
+
+COMPARISON_SETTLE_S = 0.2
+"""When sums differ, until they are held against what has come in meanwhile: writes under way need
+milliseconds, and reading a partition through because of them would cost far more."""
+
+COMPARISON_TIMEOUT_S = 1.0
+"""For an answer of a peer that is busy with clients, or has to store entries first."""
+
+COMPARISONS_MAX = 2
+"""That a node has under way at once of its own: repair takes its turn behind clients."""
+
+OWNER_SILENCE_S = 10.0
+"""An owner that gave no answer for so long is not waited for any more: a partition is served, or goes over to
+a new owner, without having been compared with it."""
+
+LEFTOVER_LOOKS_MAX = 4
+"""Partitions looked at in one tick, whether something is left there that others keep now: a new ring has
+been looked through after about a minute."""
+
+# -- hints ---------------------------------------------------------------------------------------
+
+HINTS_BYTES_MAX = 64 * MIB
+"""For one node that cannot be reached; beyond it writes to it are left to the comparison of partitions."""
+
+HINT_AGE_S_MAX = 3 * 3_600
+"""So old a hint is dropped if this node keeps the entry itself: the comparison of partitions delivers it."""
+
+HINT_TICK_S = 0.25
+"""Between two looks at whom something can be delivered to."""
+
+HINT_RETRY_S_MIN = 0.25
+HINT_RETRY_S_MAX = 2.0
+"""After a delivery without an answer, until the next: doubled up to this. Each is one question to a peer that
+is most likely down."""
+
+HINT_ROWS_MAX = 256
+"""Of one delivery; halved when there is no answer, so that a peer that is too slow for it gets less."""
+
+HINT_BYTES_MAX = 256 * KIB
+"""Of one delivery; at least one entry whatever its size."""
+
+HINT_PAUSE_S = 0.01
+"""Between two deliveries to one node: a stream of up to 25 MB a second, and time for clients in between."""
+
+HINT_TIMEOUT_S = 2.0
+"""For the answer to a delivery, which the receiver must have stored."""

@@ -103,3 +103,15 @@ class Names(Reply, tag=75):
     digest: Digest
     rows: list[tuple[bytes, bytes]]
     next: bytes = b""
+
+
+class AskRoot(Request, tag=76):
+    """One sum over all the partitions that who asks and who answers both keep, in the ring of the mark."""
+
+    mark: Mark
+
+
+class Root(Reply, tag=77):
+    """The sum of their sums, modulo 2**128: 16 bytes."""
+
+    root: Id

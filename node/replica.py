@@ -47,7 +47,7 @@ from .message import Stamp
 from .rank import FRONT_BYTES, NO_STAMP, STAMP_AT, STAMP_END, beats, version_of
 from .stretch import FIRST_DICT, DictWalk, Row, partition_at, partition_rows
 from .table import VALUELESS
-from .tally import SUM_BYTES, Tallies, Tally, is_whole
+from .tally import SUM_BYTES, SUM_MASK, Tallies, Tally, is_whole
 from .transaction import CLEARED_AT_BYTES, DictGoneError
 from .world import Changes, Storage, World
 
@@ -93,9 +93,10 @@ class Replica:
 
     def __init__(self, world: World, storage: Storage, now_ms: Callable[[], int]) -> None:
         self._world = world
-        self._storage = storage
+        self.storage = storage
         self._now_ms = now_ms
         self._tallies = Tallies(storage)
+        self._preparing = False
         #: `cleared_at` of Dicts that were asked for.
         self._cleared_at: dict[bytes, int] = {}
 
@@ -110,7 +111,7 @@ class Replica:
         cleared_at = self.cleared_at(dict_id)
         key_hash = xxh3_64_intdigest(key, int.from_bytes(dict_id, "big"))
         try:
-            raw = self._storage.get(place_of(dict_id, key, key_hash))
+            raw = self.storage.get(place_of(dict_id, key, key_hash))
             if raw is None:
                 return NOTHING
             entry = decode(raw, key_hash)
@@ -131,7 +132,7 @@ class Replica:
         known = self._cleared_at.get(dict_id)
         if known is not None:
             return known
-        state = self._storage.get(layout.STATE + dict_id)
+        state = self.storage.get(layout.STATE + dict_id)
         if state is None:
             raise DictGoneError
         cleared_at = int.from_bytes(state[:CLEARED_AT_BYTES], "big")
@@ -148,7 +149,7 @@ class Replica:
         """A stretch of a Dict's visible entries, as `message.ReadPage` says. It may be empty and not the
         last."""
         cleared_at = self.cleared_at(dict_id)
-        walk = DictWalk(self._storage, dict_id, partitions, start, prefix[:KEY_HEAD_BYTES])
+        walk = DictWalk(self.storage, dict_id, partitions, start, prefix[:KEY_HEAD_BYTES])
         rows: list[tuple[bytes, bytes | None]] = []
         size_bytes = 0
         for place, raw in walk.rows():
@@ -166,7 +167,7 @@ class Replica:
         """How many visible entries there are in a stretch, as `message.Count` says. Values are not looked
         at: a damaged one counts."""
         cleared_at = self.cleared_at(dict_id)
-        walk = DictWalk(self._storage, dict_id, partitions, start)
+        walk = DictWalk(self.storage, dict_id, partitions, start)
         now_ms = self._now_ms()
         entries = size_bytes = 0
         for looked_at, (place, raw) in enumerate(walk.rows(), 1):
@@ -203,7 +204,7 @@ class Replica:
 
         `done` is called later, in the order of the calls. With an error nothing of it was stored.
         """
-        get, change = self._storage.get, self._tallies.change
+        get, change = self.storage.get, self._tallies.change
         changes: Changes = {}
         newer = 0
         for place, raw in rows:
@@ -222,7 +223,7 @@ class Replica:
             if standing == DAMAGED:  # whether it is in the sum depends on when the damage was done
                 self._tallies.forget(partition_at(place))
             changes[place] = raw
-        self._storage.commit(changes, lambda error: self._applied(error, newer, done))
+        self.storage.commit(changes, lambda error: self._applied(error, newer, done))
 
     def _applied(self, error: Error | None, newer: int, done: Applied) -> None:
         if error is None:
@@ -259,6 +260,15 @@ class Replica:
                 return
         then()
 
+    def prepare(self, partitions: Sequence[int]) -> None:
+        """Have `tally` know all of these partitions soon."""
+        if not self._preparing:
+            self._preparing = True
+            self.ready(list(partitions), self._prepared)
+
+    def _prepared(self) -> None:
+        self._preparing = False
+
     def highest(self, partition: int) -> int | None:
         """The highest version that a partition holds or held since the start; None as `tally`."""
         tally = self._tallies.get(partition)
@@ -270,10 +280,15 @@ class Replica:
         found = [tally.total.to_bytes(SUM_BYTES, "big") for tally in tallies if tally is not None]
         return found if len(found) == len(tallies) else None
 
+    def root(self, partitions: Sequence[int]) -> int | None:
+        """The sum of the sums of these partitions; None as `tally`."""
+        sums = self.sums(partitions)
+        return None if sums is None else sum(int.from_bytes(each, "big") for each in sums) & SUM_MASK
+
     def places(self, partition: int, start: bytes, count_max: int) -> tuple[list[Row], bytes]:
         """What a partition holds from the place `start` on (empty: from the beginning): places, each with the
         front of its entry; where to go on, empty for nowhere. Damaged entries are not there."""
-        rows, next_ = partition_rows(self._storage, partition, start, count_max)
+        rows, next_ = partition_rows(self.storage, partition, start, count_max)
         return [(place, raw[:FRONT_BYTES]) for place, raw in rows if is_whole(place, raw)], next_
 
     def rows(self, places: Sequence[bytes]) -> list[Row]:
@@ -282,7 +297,7 @@ class Replica:
         size_bytes = 0
         for place in places:
             try:
-                raw = self._storage.get(place)
+                raw = self.storage.get(place)
             except StoreDamagedError:
                 continue
             if raw is None or not is_whole(place, raw):
@@ -298,7 +313,7 @@ class Replica:
         self._tallies.validate(self._counted_anew)
 
     def _counted_anew(self, partition: int) -> Tally:
-        tallies = Tallies(self._storage)
+        tallies = Tallies(self.storage)
         while not tallies.measure(partition):
             pass
         tally = tallies.get(partition)

@@ -19,17 +19,20 @@ from .peermessage import (
     Applied,
     AskFloor,
     AskPlaces,
+    AskRoot,
     AskRows,
     AskSums,
     Floor,
     Places,
     Replicate,
+    Root,
     Rows,
     Sums,
 )
 from .replica import Replica, fault_of
 from .ringview import NO_MARK, RingView
 from .stretch import partition_at
+from .tally import SUM_BYTES
 from .world import Address, NodeId
 
 Handler = Callable[[Address, Request], None]
@@ -45,6 +48,8 @@ class ReplicaDesk:
         self._view: RingView | None = None
         self._kept: frozenset[int] = frozenset()
         self._sources: dict[Address, NodeId] = {}
+        #: What each member that asked keeps with this node.
+        self._shared: dict[NodeId, list[int]] = {}
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
@@ -53,12 +58,14 @@ class ReplicaDesk:
             partition for partition in range(view.decree.partitions) if view.keeps(partition)
         )
         self._sources.clear()
+        self._shared.clear()
 
     def handlers(self) -> dict[type[Request], Handler]:
         """What is answered here."""
         return {
             Replicate: self._on_replicate,
             AskFloor: self._on_ask_floor,
+            AskRoot: self._on_ask_root,
             AskSums: self._on_ask_sums,
             AskPlaces: self._on_ask_places,
             AskRows: self._on_ask_rows,
@@ -111,16 +118,36 @@ class ReplicaDesk:
         versions = [self._replica.highest(partition) for partition in request.partitions]
         self._bus.tell(source, Floor(request.number, [version or 0 for version in versions]))
 
+    def _on_ask_root(self, source: Address, request: Request) -> None:
+        assert isinstance(request, AskRoot)
+        if not self.admits(source, request, request.mark):
+            return
+        node, view = self.member_at(source), self._view
+        assert node is not None
+        assert view is not None
+        shared = self._shared.get(node)
+        if shared is None:
+            shared = self._shared[node] = view.shared_with(node)
+        root = self._replica.root(shared)
+        if root is None:
+            self._add_up(source, request, shared)
+        else:
+            self._bus.tell(source, Root(request.number, root.to_bytes(SUM_BYTES, "big")))
+
     def _on_ask_sums(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskSums)
-        partitions = request.partitions
-        if self.admits(source, request, request.mark, partitions):
-            self._replica.ready(partitions, lambda: self._tell_sums(source, request))
-
-    def _tell_sums(self, source: Address, request: AskSums) -> None:
+        if not self.admits(source, request, request.mark, request.partitions):
+            return
         sums = self._replica.sums(request.partitions)
-        assert sums is not None
-        self._bus.tell(source, Sums(request.number, sums))
+        if sums is None:
+            self._add_up(source, request, request.partitions)
+        else:
+            self._bus.tell(source, Sums(request.number, sums))
+
+    def _add_up(self, source: Address, request: Request, partitions: Sequence[int]) -> None:
+        """The answer is not known yet: say so, and find it meanwhile."""
+        self._refuse(source, request, Reason.NOT_SERVING, "still adding up")
+        self._replica.prepare(partitions)
 
     def _on_ask_places(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskPlaces)

@@ -49,6 +49,14 @@ class RingView:
         """Whether this node gets the partition's writes."""
         return self.me is not None and self.me in self.decree.writers(partition)
 
+    def shared_with(self, node: NodeId) -> list[int]:
+        """The partitions that both this node and another one keep."""
+        decree, other = self.decree, self.decree.number_of(node)
+        if self.me is None or other is None:
+            return []
+        both = {self.me, other}
+        return [partition for partition in range(decree.partitions) if both <= set(decree.writers(partition))]
+
     def owned(self) -> list[int]:
         """The partitions that this node serves."""
         return [partition for partition in range(self.decree.partitions) if self.owns(partition)]

@@ -10,17 +10,21 @@ Rules of this file:
 2. While a partition is being read, places below `frontier` are in the sum and kept up to date; the others
    come in when they are read.
 3. A damaged entry is not in the sum: so a replica with damage differs from the others, and is mended.
-4. When the storage took writes back, all sums are forgotten, and found anew.
+4. The last `TALLY_TOTALS_MAX` sums are remembered. Replicas of a partition hear of its writes in the same
+   order and not at the same moment: a sum that one of them had a moment ago is equal to one that another has
+   now, though neither was ever still.
+5. When the storage took writes back, all sums are forgotten, and found anew.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from ..ring.partition import dict_seed
-from .config import KEY_INLINE_BYTES_MAX, MEASURE_ROWS_MAX
+from .config import KEY_INLINE_BYTES_MAX, MEASURE_ROWS_MAX, TALLY_TOTALS_MAX
 from .entry import HEADER_BYTES, DamagedEntryError, verify, whole_key
 from .layout import DICT_ID_BYTES, PREFIX_BYTES
 from .rank import version_of
@@ -56,7 +60,7 @@ def is_whole(place: bytes, raw: bytes) -> bool:
 class Tally:
     """One partition's sum. `frontier` is empty once all of it is in."""
 
-    __slots__ = ("damaged", "entries", "frontier", "highest", "total")
+    __slots__ = ("damaged", "entries", "frontier", "highest", "recent", "total")
 
     def __init__(self) -> None:
         self.total = 0
@@ -65,6 +69,16 @@ class Tally:
         self.frontier = b"\0"
         #: Places whose damaged entries are not in the sum.
         self.damaged: set[bytes] = set()
+        #: Sums that it had lately.
+        self.recent: deque[int] = deque(maxlen=TALLY_TOTALS_MAX)
+
+    def had(self, total: int) -> bool:
+        """Whether that is the sum, or was lately."""
+        return total == self.total or total in self.recent
+
+    def note(self) -> None:
+        """The sum is about to change: remember it."""
+        self.recent.append(self.total)
 
     def add(self, place: bytes, raw: bytes) -> None:
         """An entry is there."""
@@ -102,6 +116,8 @@ class Tallies:
         tally = self._tallies.get(partition_at(place))
         if tally is None or (tally.frontier and place >= tally.frontier):
             return
+        if not tally.frontier:
+            tally.note()
         if before is not None:
             tally.remove(place, before)
         if after is not None:
