@@ -85,6 +85,14 @@ def owned(owner: bytes, folder: Path) -> UnavailableError:
     )
 
 
+def not_counted(owner: bytes, folder: Path) -> UnavailableError:
+    """Only entries can be read past a node that serves the store."""
+    return UnavailableError(
+        f"nobody counts what is in {folder} while the node {owner.decode(errors='replace')} serves it: set "
+        "RINGDICT_URL to that node's address"
+    )
+
+
 def owned_by_another(owner: bytes, folder: Path) -> UnavailableError:
     """This node is not the one that the store was handed to."""
     return UnavailableError(

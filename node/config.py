@@ -236,6 +236,17 @@ one process maps it, which makes growing cheap."""
 TURN_WRITE_BYTES_MAX = MIB
 """Written in a node's own thread at the end of a turn: about a millisecond. What is more goes to a thread."""
 
+PAGE_SHOWN_BYTES_MAX = 3 * KIB
+"""What a node shows to the clients on its host: one page of memory, and a bit for each partition fits
+well."""
+
+PAGE_SHOWN_INTERVAL_S = 0.2
+"""A node shows its page again so often: it costs a word of memory."""
+
+PAGE_SHOWN_AGE_S_MAX = 1.0
+"""Nobody believes an older one: a node that was killed or stopped is read no more after a second, and one that
+is late by four turns still is."""
+
 CONNECT_TIMEOUT_S = 2.0
 """For a connection to be made: beyond it the peer is as good as dead."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import complaint
+from .clock import system_random
 from .durability import Durability
 from .entriesstorage import EntriesStorage
 from .folder import ENTRIES
@@ -20,6 +21,7 @@ from .gate import FILE_MODE, lock_holders
 from .identity import STORAGE, node_in
 from .lmdbstorage import LmdbStorage
 from .servedstore import ServedStore
+from .statuspage import START_BYTES, StatusPage
 from .turn import Home
 from .world import Address, Storage
 
@@ -43,6 +45,7 @@ class DataFolder:
         self._address = address
         self._lock: int | None = None
         self._identity: LmdbStorage | None = None
+        self._page: StatusPage | None = None
 
     def open_storage(self, name: str, durability: Durability, home: Home) -> OpenStorage:
         """The storage of that name. "entries" are the embedded store's, which is taken over; a node's
@@ -83,8 +86,18 @@ class DataFolder:
             raise complaint.served(lock_holders(path), self._folder) from None
         self._lock = descriptor
 
+    def publish(self, page: bytes) -> None:
+        """Show something to the clients on this host."""
+        if self._page is None:
+            self._seize()
+            self._page = StatusPage(self._folder, system_random(START_BYTES))
+        self._page.show(page)
+
     def release(self) -> None:
         """Let another node have it, once all storages are closed."""
+        if self._page is not None:
+            self._page.close()
+            self._page = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

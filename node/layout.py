@@ -15,6 +15,8 @@ DICT_ID_BYTES = 8
 PARTITION_BYTES = 2
 PREFIX_BYTES = DICT_ID_BYTES + PARTITION_BYTES
 DICT_ID_FIRST = 256
+FIRST_DICT = DICT_ID_FIRST.to_bytes(DICT_ID_BYTES, "big")
+"""Where the entries of Dicts begin."""
 
 SYSTEM = bytes(8)
 META = SYSTEM + b"meta"

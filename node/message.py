@@ -309,3 +309,19 @@ class Commanded(Reply, tag=26):
     """It is decided. The ring that it led to."""
 
     mark: Mark
+
+
+# -- clients on the same host --------------------------------------------------------------------------
+
+
+class AskFolder(Request, tag=27):
+    """In which folder are your entries, for somebody on your host to read? `host` is a mark of the host of
+    who asks (see `hostmark.py`)."""
+
+    host: Id
+
+
+class TellFolder(Reply, tag=28):
+    """Its path; empty if whoever asks is elsewhere."""
+
+    folder: str

@@ -23,7 +23,6 @@ from .entry import EXPIRES_AT, FLAGS_AT, HEADER_BYTES, VERSION_AT, size_of, whol
 from .table import VALUELESS
 from .transaction import DictState, WriteTransaction, states
 
-FIRST_DICT = layout.DICT_ID_FIRST.to_bytes(layout.DICT_ID_BYTES, "big")
 TOUCH_AT = VERSION_AT + 12
 WORD_BYTES = 8
 
@@ -112,7 +111,7 @@ def _entries(raw: lmdb.Transaction[bytes], dict_id: bytes) -> Iterator[tuple[byt
 def _strangers(raw: lmdb.Transaction[bytes], known: dict[bytes, DictState]) -> Iterator[bytes]:
     """Ids of which there are entries and no Dict. It leaps from Dict to Dict."""
     cursor = raw.cursor()
-    more = cursor.set_range(FIRST_DICT)
+    more = cursor.set_range(layout.FIRST_DICT)
     while more:
         dict_id = cursor.key()[: layout.DICT_ID_BYTES]
         if dict_id not in known:

@@ -69,8 +69,11 @@ class Sweeper:
         return swept is None or self.due_in_s() == NOW
 
     def due_in_s(self) -> float | None:
-        """How long until something is to be swept; None: nothing that is known of."""
+        """How long until something is to be swept; None: nothing that is known of, or a node serves the
+        store."""
         with self._store.reading() as transaction:
+            if transaction.get(layout.OWNER):
+                return None
             if marker(transaction) is not None or catalogue.abandoned(transaction, self._store.host):
                 return NOW
             now_ms = self._store.now_ms()

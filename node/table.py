@@ -14,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from ..ring.partition import dict_seed
 from ..ring.partition import key_hash as hash_key
-from . import layout
+from . import complaint, layout
 from .config import KEY_HEAD_BYTES, KEY_INLINE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_JUMPS_MAX
 from .entry import (
     CHECKSUM_BYTES,
@@ -160,19 +160,41 @@ class Table:
     # -- all keys --------------------------------------------------------------------------------
 
     def state(self) -> DictState:
-        """The Dict's counters as they are now."""
-        with self.store.reading() as transaction:
-            return DictState.decode(self._state(transaction))
+        """The Dict's counters as they are now.
+
+        Raises:
+            UnavailableError: a node serves the store, and keeps none.
+        """
+        while True:
+            with self.store.reading() as transaction:
+                owner = transaction.get(layout.OWNER)
+                if owner is None:
+                    return DictState.decode(self._state(transaction))
+            self._count_anew(owner)
+
+    def _count_anew(self, owner: bytes) -> None:
+        """Have the counters made that a node did not keep."""
+        if owner:
+            raise complaint.not_counted(owner, self.store.folder)
+        self.store.run(lambda _: None)
 
     def count(self) -> int:
-        """How many entries are visible: the counter, less what has expired and is not yet swept."""
+        """How many entries are visible: the counter, less what has expired and is not yet swept.
+
+        Raises:
+            UnavailableError: a node serves the store, and keeps no counters.
+        """
         with self.store.reading() as transaction:
             raw = self._state(transaction)
             state = DictState.decode(raw)
-            if not state.expiring:
+            owner = transaction.get(layout.OWNER)
+            if owner is None and not state.expiring:
                 return state.entries
             due = overdue(transaction, self.dict_id, self.store.now_ms(), state.cleared_at)
-            overdue_entries = sum(1 for _ in due)
+            overdue_entries = sum(1 for _ in due) if owner is None else 0
+        if owner is not None:
+            self._count_anew(owner)
+            return self.count()
         if overdue_entries:
             self.store.wake_sweeper()
         return state.entries - overdue_entries

@@ -23,7 +23,13 @@ import trio
 
 from ..exception import Error, InvalidError
 from .clock import NanosecondClock, SystemNanosecondClock, system_dice
-from .config import CONNECTIONS_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, SPARE_DESCRIPTORS
+from .config import (
+    CONNECTIONS_MAX,
+    DATAGRAM_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    PAGE_SHOWN_BYTES_MAX,
+    SPARE_DESCRIPTORS,
+)
 from .datafolder import DataFolder, OpenStorage
 from .durability import Durability
 from .epollcarrier import EpollCarrier
@@ -66,6 +72,7 @@ class Surroundings:
     make_carrier: Callable[[Switchboard, Callable[[], None]], LinesCarrier] | None = None
     """None: two tasks a line, over the transport's streams."""
     connections_max: int = CONNECTIONS_MAX
+    publish: Callable[[bytes], None] = lambda _: None
     release: Callable[[], None] = lambda: None
     """Called at the very end, once all storages are closed."""
 
@@ -104,6 +111,7 @@ def real_surroundings(
         lambda _purpose: system_dice(),
         lambda event, facts: log.debug("%s: %s %s", credentials.address, event, facts),
     )
+    surroundings.publish = data.publish
     surroundings.release = data.release
     surroundings.connections_max = min(CONNECTIONS_MAX, raise_descriptors_limit() - SPARE_DESCRIPTORS)
     if hasattr(select, "epoll") and not plain:
@@ -228,6 +236,11 @@ class TrioWorld:
         if storage is None:
             storage = self._storages[name] = self._around.open_storage(name, durability, self)
         return storage
+
+    def publish(self, page: bytes) -> None:
+        assert len(page) <= PAGE_SHOWN_BYTES_MAX
+        if self._alive:
+            self._around.publish(page)
 
     def dice(self, purpose: str) -> Dice:
         dice = self._dice.get(purpose)

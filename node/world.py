@@ -107,9 +107,10 @@ class Storage(Protocol):
     def commit(self, changes: Changes, done: Done) -> None:
         """Make changes together: after a crash all of them are there, or none.
 
-        `get` and `scan` see them at once. They reach the disk in the order of the calls, and `done` is called
-        in that order, never from within `commit`: with FSYNC once a power cut cannot take them back, with
-        NONE once the death of the process cannot.
+        `get` and `scan` see them at once. They reach the disk in the order of the calls, and `done` is
+        called in that order, never from within `commit`: with FSYNC once a power cut cannot take them back,
+        else once the death of the process cannot. With INTERVAL a power cut takes the whole storage back to
+        a state of about a second before: all that was committed until then, and nothing of what came after.
 
         With StoreFullError nothing of it is on disk; the commits still waiting behind it fail with it, and
         what `get` sees goes back to what is on disk. After any other error nobody knows what is on disk: the
@@ -164,6 +165,11 @@ class World(Protocol):
 
         Storages are independent: a commit to one waits for no other, and orders nothing in another.
         """
+        ...
+
+    def publish(self, page: bytes) -> None:
+        """Show something to the clients on this host, in place of what was shown before: up to
+        PAGE_SHOWN_BYTES_MAX. They believe it for a second from this call on, so say it again before that."""
         ...
 
     def dice(self, purpose: str) -> Dice:

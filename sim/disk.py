@@ -57,7 +57,7 @@ def decode_log(log: bytes) -> list[Changes]:
 class Volume:
     """One storage's bytes, from boot to boot."""
 
-    __slots__ = ("durable", "keys", "rotten", "tail", "written_count")
+    __slots__ = ("durable", "goes_back", "keys", "rotten", "tail", "written_count")
 
     def __init__(self) -> None:
         #: What a process reads back that dies now: what is synced, with `tail` applied.
@@ -67,6 +67,8 @@ class Volume:
         self.tail: deque[tuple[Changes, Changes]] = deque()
         #: Commits ever written. The last of them are `tail`.
         self.written_count = 0
+        #: Whether a power cut takes it back to the last sync point, whole (durability `interval`).
+        self.goes_back = False
         #: Keys whose bytes are not what was written.
         self.rotten: set[bytes] = set()
 
@@ -94,7 +96,7 @@ class Volume:
             return False
         batches = [changes for changes, _ in self.tail]
         self.revert(len(batches))
-        log = bytearray(encode_log(batches))
+        log = bytearray() if self.goes_back else bytearray(encode_log(batches))
         del log[dice.randrange(len(log) + 1) :]
         if log and dice.random() < TURNED_BIT_RATIO:
             log[-1 - dice.randrange(min(len(log), SECTOR_BYTES))] ^= 1 << dice.randrange(8)
@@ -174,13 +176,14 @@ class SimStorage:
         self._name = name
         self._volume = disk.volume(name)
         self._fsync = durability is Durability.FSYNC
+        self._volume.goes_back = durability is Durability.INTERVAL
         self._alive = alive
         self._overlay = Overlay()
         self._busy = False
         #: The oldest commits in the overlay that are on their way to the operating system.
         self._staged_count = 0
         self._broken: Error | None = None
-        if self._fsync:  # what is found may have come from a process that died before its sync
+        if durability is not Durability.NONE:  # what is found may be of a process that died before its sync
             self._volume.sync(self._volume.written_count)
 
     def get(self, key: bytes) -> bytes | None:
@@ -249,8 +252,13 @@ class SimStorage:
         if self._fsync:
             disk.loop.call_after(disk.sync_ns(), self._sync, count, up_to)
         else:
-            disk.loop.call_after(FLUSH_NS, self._volume.sync, up_to)
+            disk.loop.call_after(FLUSH_NS, self._flush, up_to)
             self._tell(count)
+
+    def _flush(self, up_to: int) -> None:
+        """The operating system brings its own to disk; sync points are taken by a process that lives."""
+        if self._alive() or not self._volume.goes_back:
+            self._volume.sync(up_to)
 
     def _sync(self, count: int, up_to: int) -> None:
         if not self._alive():

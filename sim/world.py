@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from ..node.config import PAGE_SHOWN_BYTES_MAX
 from ..node.durability import Durability
 from ..node.world import Address, Identity
 from .disk import SimStorage
@@ -58,6 +59,8 @@ class SimWorld:
         #: The process's own look at its invariants; None: it has none, or nobody wants it.
         self.validate: Callable[[], None] | None = None
         self.storages: dict[str, SimStorage] = {}
+        #: What the process showed last to clients on its host.
+        self.page = b""
         #: What else has to be done then (sim/shellhost.py).
         self.on_end: Callable[[], object] = lambda: None
         self._boot_name = boot_name
@@ -99,6 +102,11 @@ class SimWorld:
             storage = SimStorage(self.host.disk, name, durability, lambda: self.alive)
             self.storages[name] = storage
         return storage
+
+    def publish(self, page: bytes) -> None:
+        assert len(page) <= PAGE_SHOWN_BYTES_MAX
+        if self.alive:
+            self.page = page
 
     def dice(self, purpose: str) -> Random:
         dice = self._dice.get(purpose)

@@ -1,0 +1,131 @@
+"""A node's page: what it shows to the clients on its host, in memory that they all share.
+
+Rules of this file:
+1. The stamp is one word, written in one store. Who reads past the node looks at it *after* the read: a page
+   that was fresh then says that the node lived, and served, when the read was over.
+2. The serial is 0 while the page is written, so a reader that finds the same one before and after has a whole
+   page.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+from struct import Struct
+
+from xxhash import xxh3_64_digest
+
+from . import complaint
+from .clock import SystemNanosecondClock
+from .config import PAGE_SHOWN_AGE_S_MAX, PAGE_SHOWN_BYTES_MAX
+from .datafile import reserve_file
+from .hostmark import NOWHERE, host_mark
+
+NAME = "status"
+FILE_BYTES = 4096
+FILE_MODE = 0o644
+"""Nobody but the node writes it."""
+STAMP, SERIAL = range(2)
+"""Words."""
+HEAD = Struct("<8s16s16sI")
+"""Checksum of all behind it, the node's host, a number of its start, the length of what is shown."""
+HEAD_AT = 16
+MARK_AT = HEAD_AT + 8
+START_BYTES = 16
+SHOWN_AT = HEAD_AT + HEAD.size
+AGE_NS_MAX = int(PAGE_SHOWN_AGE_S_MAX * 1_000_000_000)
+
+
+class StatusPage:
+    """The node's own end. `start` is unlike that of any other start of a node."""
+
+    def __init__(self, folder: Path, start: bytes) -> None:
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            if not reserve_file(descriptor, FILE_BYTES):
+                raise complaint.disk_full(folder)
+            self._map = mmap.mmap(descriptor, FILE_BYTES)
+        finally:
+            os.close(descriptor)
+        #: `struct` would write zeros first.
+        self._words = memoryview(self._map).cast("Q")
+        self._words[STAMP] = 0
+        self._now_ns = SystemNanosecondClock().now_ns
+        self._mark = host_mark()
+        self._start = start
+        self._shown = b""
+        self._serial = self._words[SERIAL]
+
+    def show(self, page: bytes) -> None:
+        """Show this from now on, for a second."""
+        assert len(page) <= PAGE_SHOWN_BYTES_MAX
+        if page != self._shown:
+            behind = HEAD.pack(b"", self._mark, self._start, len(page))[8:] + page
+            self._words[SERIAL] = 0
+            self._map[HEAD_AT : HEAD_AT + 8 + len(behind)] = xxh3_64_digest(behind) + behind
+            self._serial += 1
+            self._words[SERIAL] = self._serial
+            self._shown = page
+        self._words[STAMP] = self._now_ns()
+
+    def close(self) -> None:
+        """Show nothing any more."""
+        self._words[STAMP] = 0
+        self._words.release()
+        self._map.close()
+
+
+class PageReader:
+    """The page of the node in `folder`, as a client sees it.
+
+    Raises:
+        OSError: there is none, or it may not be read.
+    """
+
+    __slots__ = ("_map", "_mark", "_now_ns", "_serial", "_words", "shown", "start")
+
+    def __init__(self, folder: Path, now_ns: Callable[[], int] | None = None) -> None:
+        descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_size < FILE_BYTES:
+                raise FileNotFoundError(f"{folder / NAME} is not whole")
+            self._map = mmap.mmap(descriptor, FILE_BYTES, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+        self._words = memoryview(self._map).cast("Q")
+        self._now_ns = now_ns or SystemNanosecondClock().now_ns
+        self._mark = host_mark()
+        self._serial = 0
+        #: What was shown when `look` found something new, and of which start of the node.
+        self.shown = b""
+        self.start = b""
+
+    def look(self) -> bool | None:
+        """Whether the page can be believed: True if it is as it was at the last look, None if there is
+        another, which is in `shown` now, and has to be looked at once more."""
+        words = self._words
+        if not 0 <= self._now_ns() - words[STAMP] < AGE_NS_MAX:
+            return False
+        serial = words[SERIAL]
+        if serial == self._serial and serial:
+            return True
+        page = self._map[:]
+        checksum, mark, start, length = HEAD.unpack_from(page, HEAD_AT)
+        if (
+            not serial
+            or words[SERIAL] != serial
+            or length > PAGE_SHOWN_BYTES_MAX
+            or checksum != xxh3_64_digest(page[MARK_AT : SHOWN_AT + length])
+            or mark != self._mark
+            or mark == NOWHERE
+        ):
+            return False
+        self._serial, self.start, self.shown = serial, start, page[SHOWN_AT : SHOWN_AT + length]
+        return None
+
+    def close(self) -> None:
+        """Look no more."""
+        self._words.release()
+        self._map.close()
