@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..exception import ConflictError, InvalidError
-from ..node import layout
 from ..node.config import POP_ATTEMPTS_MAX
 from ..node.entry import DamagedEntryError, Stored
 from ..node.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
 from ..node.transaction import DictGoneError
-from .embedded import EmbeddedDict
+from .finder import BoundDict
 from .handle import Handle, operation_ids
 from .info import Entry, K, V, Version
 from .keys import decode_key, encode_key
@@ -40,12 +38,11 @@ class Access(Handle, Generic[K, V]):
         return cast("V", value)
 
     def _get_now(self, key: K, /, default: object = None, *, fresh: bool = False) -> object:
-        del fresh
         bound = self._bound
-        if bound is None or bound.cluster.closed:
+        if bound is None or fresh or bound.cluster.closed:
             return SLOWLY
         try:
-            body = bound.table.read(encode_key(key))
+            body = bound.read_now(encode_key(key))
         except (DictGoneError, DamagedEntryError):
             return SLOWLY
         return default if body is None else self._codec.decode(body)
@@ -55,15 +52,13 @@ class Access(Handle, Generic[K, V]):
 
         `fresh` asks a majority of replicas; an embedded store is always fresh.
         """
-        del fresh
-        body = await self._read(io, key)
+        body = await self._read(io, key, fresh=fresh)
         return default if body is None else self._decode(body)
 
     @method
     async def contains(self, io: Transport, key: object, /, *, fresh: bool = False) -> bool:
         """Whether the key is there."""
-        del fresh
-        return await self._read(io, key) is not None
+        return await self._read(io, key, fresh=fresh) is not None
 
     def __contains__(self, key: object) -> bool:
         return self.contains(key)
@@ -74,8 +69,7 @@ class Access(Handle, Generic[K, V]):
 
         The version serves `if_version`; of an entry that an atomic operation made it is a fencing token.
         """
-        del fresh
-        found = await self._find(io, key)
+        found = await self._find(io, key, fresh=fresh)
         if found is None:
             return None
         value = cast("V", self._decode(found.body))
@@ -84,14 +78,13 @@ class Access(Handle, Generic[K, V]):
     @method
     async def ttl(self, io: Transport, key: K, /, *, fresh: bool = False) -> float | None:
         """Seconds until the entry expires, None for never. `KeyError` if it is absent."""
-        del fresh
-        found: Stored | None = await self._find(io, key)
+        found: Stored | None = await self._find(io, key, fresh=fresh)
         if found is None:
             raise self._key_error(key)
         if not found.expires_ms:
             return None
         bound = await self._connect(io)
-        return max(0.0, (found.expires_ms - bound.store.now_ms()) / 1000)
+        return max(0.0, (found.expires_ms - bound.now_ms()) / 1000)
 
     # -- writes ------------------------------------------------------------------------------------
 
@@ -118,7 +111,7 @@ class Access(Handle, Generic[K, V]):
             return SLOWLY
         operation = self._put_operation(bound, key, value, skip_if_exists, ttl, ack)
         try:
-            return bound.store.write(bound.table, operation, bound.cluster.timeout_s)
+            return bound.write_now(operation)
         except (DictGoneError, DamagedEntryError):
             return SLOWLY  # nothing was written; the plan knows what to do about it
 
@@ -147,7 +140,7 @@ class Access(Handle, Generic[K, V]):
 
     def _put_operation(
         self,
-        bound: EmbeddedDict,
+        bound: BoundDict,
         key: K,
         value: V,
         skip_if_exists: bool,  # noqa: FBT001 - passed on as it came
@@ -159,7 +152,7 @@ class Access(Handle, Generic[K, V]):
         lifetime_ms = bound.record.ttl_ms if ttl is UNSET else ttl_ms(ttl, 0)
         if skip_if_exists:
             return PutIfAbsent(encode_key(key), self._codec.encode(value), lifetime_ms, operation_ids.next())
-        return Put(encode_key(key), self._codec.encode(value), lifetime_ms)
+        return Put(encode_key(key), self._codec.encode(value), lifetime_ms, ack)
 
     put = method(_put, _put_now)
 
@@ -193,6 +186,7 @@ class Access(Handle, Generic[K, V]):
         The value is decoded before it is removed, and removed only if it is still that one: who cannot
         read it must not destroy it. Every retry means that somebody else wrote the key.
         """
+        (await self._connect(io)).require(Pop)
         for _ in range(POP_ATTEMPTS_MAX):
             entry = await self._find(io, key)
             if entry is None:
@@ -259,7 +253,7 @@ class Access(Handle, Generic[K, V]):
             initial,
             ttl_ms(ttl, bound.record.ttl_ms),
             operation_ids.next(),
-            bound.store.value_bytes_max,
+            bound.value_bytes_max,
         )
         return await self._write(io, operation, key)
 
@@ -278,10 +272,10 @@ class Access(Handle, Generic[K, V]):
             raise KeyError(f"{self._title()} is empty")
         return cast("tuple[K, V]", found)
 
-    async def _pop_some(self, io: Transport, bound: EmbeddedDict) -> tuple[object, object] | None:
+    async def _pop_some(self, io: Transport, bound: BoundDict) -> tuple[object, object] | None:
         """Try entries in turn. Poppers begin at different places, or all would go for the same entry."""
-        number = int.from_bytes(os.urandom(layout.PARTITION_BYTES), "big") & layout.PARTITION_MASK
-        start: bytes | None = bound.dict_id + layout.PARTITION_NAMES[number]
+        bound.require(Pop)
+        start = bound.somewhere()
         damaged: set[bytes] = set()
         for _ in ("from there to the end", "from the beginning"):
             while True:

@@ -50,13 +50,15 @@ def row_bytes(row: tuple[bytes, bytes]) -> int:
     return len(row[0]) + len(row[1])
 
 
-async def get_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -> dict[Any, Any]:
+async def get_many(
+    handle: Dict[Any, Any], io: Transport, keys: Iterable[Any], *, fresh: bool
+) -> dict[Any, Any]:
     """The values of the keys that are there."""
     asked = [(encode_key(key), key) for key in keys]
     found: dict[Any, Any] = {}
     for some in split(asked, lambda _: 1):
         with handle._naming_damage():
-            bodies = await _read_many(handle, io, [pair[0] for pair in some])
+            bodies = await _read_many(handle, io, [pair[0] for pair in some], fresh=fresh)
         found.update(
             (key, handle._decode(body))
             for (_, key), body in zip(some, bodies, strict=True)
@@ -65,8 +67,10 @@ async def get_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -
     return found
 
 
-async def _read_many(handle: Dict[Any, Any], io: Transport, keys: list[bytes]) -> list[bytes | None]:
-    return await handle._retry(io, lambda bound: bound.read_many(io, keys))
+async def _read_many(
+    handle: Dict[Any, Any], io: Transport, keys: list[bytes], *, fresh: bool
+) -> list[bytes | None]:
+    return await handle._retry(io, lambda bound: bound.read_many(io, keys, fresh=fresh))
 
 
 async def delete_many(handle: Dict[Any, Any], io: Transport, keys: Iterable[Any]) -> int:

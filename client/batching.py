@@ -33,13 +33,14 @@ from .config import (
     BATCH_KEYS_MAX,
     BATCH_PATIENCE_S,
     BATCH_PIECE_BYTES_MAX,
+    FRESH_KEYS_MAX,
     OVERLOADED_PASSES_MAX,
     READ_PATIENCE_S,
 )
 from .contact import Contact
 from .errand import ELSEWHERE, STALE, Trail, definite, in_order
-from .instruction import Ask, Miss, Outcome, Plan, Together
-from .reading import Reads, get
+from .instruction import Ask, Miss, Plan, together
+from .reading import Reads, get, get_fresh
 from .route import Route
 from .session import Session
 from .writing import writers
@@ -211,7 +212,7 @@ def scatter(batch: Batch) -> Plan[None]:
                 for contact, pieces in shares.items()
                 for place in range(min(len(pieces), BATCH_CHAINS_MAX))
             ]
-            outcomes: list[Outcome] = yield Together(plans)
+            outcomes = yield from together(plans)
             skip.update(outcome.result for outcome in outcomes if outcome.result is not None)
             continue
         _give_up(batch, trail)
@@ -338,3 +339,19 @@ def _get_one(session: Session, dict_id: bytes, key: tuple[bytes, int], reads: Re
     except DamagedEntryError:
         raise DamagedEntryError(key[0]) from None
     return found.body if isinstance(found, Present) else None
+
+
+def get_many_fresh(
+    session: Session, dict_id: bytes, keys: Sequence[tuple[bytes, int]], reads: Reads = Reads.NEAREST
+) -> Plan[list[bytes | None]]:
+    """As `get_many`, each key from a majority of its owners. Raises as `reading.get_fresh`."""
+    del reads
+    bodies: list[bytes | None] = []
+    for start in range(0, len(keys), FRESH_KEYS_MAX):
+        plans = [get_fresh(session, dict_id, *key) for key in keys[start : start + FRESH_KEYS_MAX]]
+        outcomes = yield from together(plans)
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+            bodies.append(outcome.result.body if isinstance(outcome.result, Present) else None)
+    return bodies

@@ -20,15 +20,16 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, TypeVar, cast
 
-from ..exception import Error, ProtocolError, UnavailableError
+from ..exception import Error, InvalidError, ProtocolError, UnavailableError
 from ..node.frame import HEAD_BYTES, FrameReader, encode_frame
 from ..node.message import Reply, Request
 from ..node.wire import decode, encode
 from .config import CONNECT_TIMEOUT_S, RECEIVE_BYTES
 from .contact import Contact
-from .dialling import Dialler, hello, is_same_host, split_address, unreachable
+from .dialling import Dialler, hello, is_same_host, unreachable
 from .driver import Driver
 from .instruction import Ask, Miss, Outcome, Plan, Together, Wait
+from .seeds import split_address
 from .session import Session
 
 R = TypeVar("R")
@@ -179,7 +180,7 @@ class BlockingLines:
         ends_s = time.monotonic() + timeout_s
         try:
             sock = socket.create_connection(split_address(address), timeout_s)
-        except OSError as error:
+        except (OSError, InvalidError) as error:
             raise unreachable(address, error) from None
         line = BlockingLine(address, sock)
         try:

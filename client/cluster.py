@@ -1,19 +1,24 @@
-"""Where Dicts live: the embedded store of a folder (with this version), a cluster of nodes (to come)."""
+"""Where Dicts live: the embedded store of a folder, or a cluster of nodes."""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from ..exception import ClosedError, InvalidError, UnavailableError
+from ..exception import ClosedError, InvalidError
 from ..node.config import GATE_TIMEOUT_S, MAP_BYTES, STORE_BYTES_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
 from ..node.durability import Durability
 from ..node.store import Store
 from .name import check_environment
+from .seeds import Seeds, is_of_nodes, joined, parse_seeds, secret_from_variables
 from .transport import current
+
+if TYPE_CHECKING:
+    from .client import Client
 
 ENVIRONMENT_DEFAULT = "main"
 
@@ -91,16 +96,21 @@ class Cluster:
     """A place where Dicts live, shared by any number of handles.
 
     Args:
-        urls: ``file:///folder``, an embedded store; or a list of one. Its query may set ``durability``
-            (``interval``, ``fsync``, ``none``), ``value_bytes_max`` and ``store_bytes_max``. None: what
-            ``RINGDICT_URL`` says, else the embedded store in ``RINGDICT_HOME``, else the one in the user's
-            state folder.
-        secret, tls: for clusters of nodes, which this version cannot reach yet.
-        timeout_s: how long a write waits for others before ``UnavailableError``.
+        urls: ``ringdict://host:port,host:port``, a cluster of nodes, of which any will do; or a list of such;
+            its query may set ``value_bytes_max``. Or ``file:///folder``, an embedded store, whose query may
+            set ``durability`` (``interval``, ``fsync``, ``none``), ``value_bytes_max`` and
+            ``store_bytes_max``. None: what ``RINGDICT_URL`` says, else the embedded store in
+            ``RINGDICT_HOME``, else the one in the user's state folder.
+        secret: of a cluster of nodes; None: what ``RINGDICT_SECRET`` says, else what stands in the file of
+            ``RINGDICT_SECRET_FILE``, else none. It is not pickled: whoever unpickles takes it from there.
+        tls: not there yet.
+        timeout_s: of each operation on nodes, all attempts together; on a store, how long a write waits for
+            others. Then ``UnavailableError`` if nothing happened, else ``RequestTimeoutError``.
         environment: of names; None: what ``RINGDICT_ENVIRONMENT`` says, else "main".
 
     Environment variables are read at first use. Close it with ``close()``, ``aclose()`` or either kind of
-    ``with``; the store of a folder is closed with the last cluster that uses it.
+    ``with``; the store of a folder is closed with the last cluster that uses it. Connections to nodes are
+    made when they are needed, and made again when they broke; those of an event loop end with it.
     """
 
     def __init__(
@@ -114,23 +124,24 @@ class Cluster:
     ) -> None:
         if not timeout_s > 0:
             raise InvalidError(f"timeout_s must be above 0, not {timeout_s!r}")
-        if secret is not None or tls is not None:
-            raise InvalidError(
-                "secret and tls are for clusters of nodes, which this version cannot reach yet"
-            )
+        if tls is not None:
+            raise InvalidError("this version has no TLS yet")
         if isinstance(urls, (list, tuple)):
-            if len(urls) != 1:
-                raise InvalidError("an embedded store has exactly one URL")
-            urls = urls[0]
+            urls = urls[0] if len(urls) == 1 else joined(urls)
         if urls is not None:
-            parse(urls)  # a wrong URL is wrong at once, not at first use
+            where(urls)  # a wrong URL is wrong at once, not at first use
+        if secret is not None and urls is not None and not is_of_nodes(urls):
+            raise InvalidError("an embedded store has no secret")
         if environment is not None:
             check_environment(environment)
         self.url = urls
         self.timeout_s = timeout_s
         self._environment = environment
+        self._secret = secret.encode() if isinstance(secret, str) else secret
         self._address: Address | None = None
         self._store: Store | None = None
+        self._client: Client | None = None
+        self._is_of_nodes = None if urls is None else is_of_nodes(urls)
         #: Whether it was closed. For the rooms inside.
         self.closed = False
 
@@ -140,6 +151,35 @@ class Cluster:
         return self._environment or check_environment(
             os.environ.get("RINGDICT_ENVIRONMENT") or ENVIRONMENT_DEFAULT
         )
+
+    @property
+    def is_of_nodes(self) -> bool:
+        """Whether it is a cluster of nodes rather than an embedded store."""
+        if self._is_of_nodes is None:
+            self._is_of_nodes = is_of_nodes(self.url or os.environ.get("RINGDICT_URL") or "")
+        return self._is_of_nodes
+
+    @property
+    def place(self) -> object:
+        """What is equal for clusters that are one. For the rooms inside."""
+        return frozenset(self.client.seeds.addresses) if self.is_of_nodes else self.store
+
+    def wall_ms(self) -> int:
+        """The wall clock by which things are dated. For the rooms inside."""
+        return time.time_ns() // 1_000_000 if self.is_of_nodes else self.store.host.wall_ms()
+
+    @property
+    def client(self) -> Client:
+        """What talks to the nodes. For the rooms inside; users have no need of it."""
+        if self._client is None:
+            with STORES.lock:
+                if self.closed:
+                    raise ClosedError("the cluster was closed")
+                if self._client is None:
+                    seeds = parse_seeds(self.url or os.environ["RINGDICT_URL"])
+                    secret = secret_from_variables() if self._secret is None else self._secret
+                    self._client = new_client(seeds, secret, self.timeout_s)
+        return self._client
 
     @property
     def store(self) -> Store:
@@ -158,6 +198,9 @@ class Cluster:
         with STORES.lock:
             self.closed = True
             store, self._store = self._store, None
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
         if store is not None and self._address is not None:
             STORES.leave(self._address)
 
@@ -200,19 +243,16 @@ def parse(url: str) -> Address:
     """Take a URL apart.
 
     Raises:
-        InvalidError: it is not one that ringdict knows.
-        UnavailableError: it names nodes, which this version cannot reach yet.
+        InvalidError: it is none of an embedded store.
     """
     from urllib.parse import parse_qsl, unquote, urlsplit  # 3 ms that a program without a URL does not pay
 
     parts = urlsplit(url)
-    if parts.scheme == "ringdict":
-        raise UnavailableError(
-            f"{url}: this version of ringdict has no cluster client yet; it uses embedded stores "
-            "(file:///folder), which all processes of one host share"
-        )
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise InvalidError(f"not a URL of an embedded store: {url!r}; write file:///absolute/folder")
+        raise InvalidError(
+            f"not a URL of a place for Dicts: {url!r}; write ringdict://host:port,host:port or "
+            "file:///absolute/folder"
+        )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     durability = options.pop("durability", None)
     value_bytes_max = options.pop("value_bytes_max", None)
@@ -222,8 +262,30 @@ def parse(url: str) -> Address:
     return address(unquote(parts.path), durability, value_bytes_max, store_bytes_max)
 
 
+def where(url: str) -> Address | Seeds:
+    """Take a URL of either kind apart; `InvalidError` if it is none."""
+    return parse_seeds(url) if is_of_nodes(url) else parse(url)
+
+
+def new_client(seeds: Seeds, secret: bytes, timeout_s: float) -> Client:
+    """A client of a cluster of nodes.
+
+    Raises:
+        ImportError: what that needs is not installed.
+    """
+    try:
+        from .client import Client
+    except ModuleNotFoundError as error:
+        if error.name != "msgspec":
+            raise
+        raise ImportError(
+            "clusters of nodes need more than is installed: pip install ringdict[cluster]", name="msgspec"
+        ) from error
+    return Client(seeds, secret, timeout_s)
+
+
 def from_variables() -> Address:
-    """What the environment variables say."""
+    """The embedded store that the environment variables say."""
     url = os.environ.get("RINGDICT_URL")
     if url:
         return parse(url)
@@ -274,7 +336,7 @@ def _settings(address: Address) -> str:
 
 # -- the cluster that nobody named ---------------------------------------------------------------
 
-_defaults: dict[tuple[str | None, Address], Cluster] = {}
+_defaults: dict[tuple[str | None, Address | Seeds], Cluster] = {}
 
 
 def resolve(cluster: Cluster | str | None) -> Cluster:
@@ -284,11 +346,13 @@ def resolve(cluster: Cluster | str | None) -> Cluster:
     """
     if isinstance(cluster, Cluster):
         return cluster
-    where = parse(cluster) if cluster is not None else from_variables()
+    url = cluster if cluster is not None else os.environ.get("RINGDICT_URL")
+    place = where(url) if url else from_variables()
     with STORES.lock:
-        found = _defaults.get((cluster, where))
+        found = _defaults.get((cluster, place))
         if found is None:
-            found = _defaults[cluster, where] = Cluster(cluster)
+            found = _defaults[cluster, place] = Cluster(cluster)
+            found._is_of_nodes = isinstance(place, Seeds)
         return found
 
 
@@ -296,7 +360,7 @@ def forget(folder: Path) -> None:
     """Close the clusters made by `resolve` whose store is in `folder`."""
     here = Path(os.path.realpath(folder))
     with STORES.lock:
-        gone = [key for key in _defaults if key[1].folder == here]
+        gone = [key for key in _defaults if isinstance(key[1], Address) and key[1].folder == here]
         clusters = [_defaults.pop(key) for key in gone]
     for cluster in clusters:
         cluster.close()

@@ -33,15 +33,6 @@ def hello(caller: Caller) -> bytes:
     return encode_frame(caller.hello)
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """The host and port of "host:port" or "[::1]:port"; `InvalidError` if it is neither."""
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise InvalidError(f"{address!r} is no address: write host:port")
-    return host, int(port)
-
-
 def is_same_host(sock: socket.socket) -> bool:
     """Whether both ends of a connection are on this host."""
     try:
@@ -50,6 +41,6 @@ def is_same_host(sock: socket.socket) -> bool:
         return False
 
 
-def unreachable(address: str, error: OSError) -> UnavailableError:
+def unreachable(address: str, error: OSError | InvalidError) -> UnavailableError:
     """A failure of the operating system's, in words."""
-    return UnavailableError(f"{address} cannot be reached: {error.strerror or error}")
+    return UnavailableError(f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}")

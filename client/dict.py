@@ -164,12 +164,10 @@ class Dict(Access[K, V], MutableMapping[K, V]):
     @method
     async def info(self, io: Transport) -> DictInfo:
         """What is known of the Dict: name, when and by whom it was made, entries, bytes."""
-        entries = await self._retry(io, lambda bound: bound.count(io))
-        bound = await self._connect(io)
-        state = await bound.state(io)
-        record = bound.record
+        entries, size_bytes = await self._retry(io, lambda bound: bound.measure(io))
+        record = (await self._connect(io)).record
         created_at = EPOCH + timedelta(milliseconds=record.created_ms)
-        return DictInfo(record.name, created_at, record.created_by, entries, state.bytes)
+        return DictInfo(record.name, created_at, record.created_by, entries, size_bytes)
 
     @method
     async def len(self, io: Transport) -> int:
@@ -205,8 +203,7 @@ class Dict(Access[K, V], MutableMapping[K, V]):
     @method
     async def get_many(self, io: Transport, keys: Iterable[K], /, *, fresh: bool = False) -> dict[K, V]:
         """The values of those of the keys that are there, up to 10,000 from one snapshot."""
-        del fresh
-        return cast("dict[K, V]", await batch.get_many(self, io, keys))
+        return cast("dict[K, V]", await batch.get_many(self, io, keys, fresh=fresh))
 
     @method
     async def delete_many(self, io: Transport, keys: Iterable[K], /) -> int:
@@ -235,11 +232,11 @@ class Dict(Access[K, V], MutableMapping[K, V]):
         mine, its = self._target, other._target
         if mine.name is not None and mine.name == its.name:
             here, there = resolve(mine.cluster), resolve(its.cluster)
-            return here.store is there.store and (mine.environment or here.environment) == (
+            return here.place == there.place and (mine.environment or here.environment) == (
                 its.environment or there.environment
             )
         return self is other or (
-            resolve(mine.cluster).store is resolve(its.cluster).store and self.object_id == other.object_id
+            resolve(mine.cluster).place == resolve(its.cluster).place and self.object_id == other.object_id
         )
 
     # -- locks -------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 from ..exception import Error, UnavailableError
 from ..node.message import Reply
 from .config import SWEEP_INTERVAL_S
-from .instruction import ENDINGS, Ask, Miss, Outcome, Plan, Together, Wait
+from .instruction import Ask, Miss, Outcome, Plan, Together, Wait
 
 Ended = Callable[[Outcome], None]
 Answered = Callable[[Reply | Miss], None]
@@ -85,7 +85,7 @@ class Driver:
         except StopIteration as end:
             ended(Outcome(end.value))
             return
-        except ENDINGS as error:
+        except Exception as error:  # noqa: BLE001 - of its own, or a bug: whoever waits must hear of it
             ended(Outcome(error=error))
             return
         if type(instruction) is Ask:

@@ -13,6 +13,7 @@ from ..node import catalogue
 from ..node.config import HEARTBEAT_INTERVAL_S
 from ..node.store import Store
 from ..node.transaction import DictGoneError, WriteTransaction
+from .capability import EPHEMERAL, require
 from .cluster import Cluster, resolve
 from .embedded import EmbeddedDict
 from .handle import Target, new_record
@@ -61,9 +62,11 @@ class Ephemeral:
 
     async def _begin(self, io: Transport) -> Dict[Any, Any]:
         where = self._where = resolve(self._cluster)
+        if where.is_of_nodes:
+            require(EPHEMERAL)
         store = where.store
         self._dict_id = dict_id = store.random(8)
-        record = new_record(store, where.environment, None, self._ttl_ms)
+        record = new_record(where, where.environment, None, self._ttl_ms)
         await io.run(
             store,
             lambda transaction: catalogue.create_ephemeral(transaction, record, dict_id),

@@ -16,11 +16,10 @@ from ..exception import ConflictError, InvalidError, NotFoundError, StoreDamaged
 from ..node.catalogue import Record
 from ..node.entry import DamagedEntryError, Stored
 from ..node.operation import MismatchError, MissingKeyError, NotANumberError, Operation
-from ..node.store import Store
 from ..node.table import Page
 from ..node.transaction import DictGoneError
 from .cluster import Cluster, resolve
-from .embedded import EmbeddedDict, by_id, find_dict
+from .finder import BoundDict, finder_of
 from .keys import decode_key, encode_key
 from .transport import Transport
 
@@ -53,27 +52,27 @@ class Handle:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._bound: EmbeddedDict | None = None
+        self._bound: BoundDict | None = None
         #: Whether the Dict was found once: from then on it is not made again if it was deleted.
         self._found = False
         self._codec: ValueCodec  # with the first binding
 
     # -- finding the Dict --------------------------------------------------------------------------
 
-    async def _bind(self, io: Transport) -> EmbeddedDict:
+    async def _bind(self, io: Transport) -> BoundDict:
         """Find the Dict, or make it, if the handle is to and has never found it."""
         target = self._target
         create = target.create and not self._found
         cluster = resolve(target.cluster)
-        store = cluster.store
+        finder = finder_of(cluster)
         try:
             if target.dict_id is not None:
-                bound = await by_id(io, cluster, target.dict_id)
+                bound = await finder.by_id(io, cluster, target.dict_id, reads=target.reads)
             else:
                 assert target.name is not None
                 environment = target.environment or cluster.environment
-                new = new_record(store, environment, target.name, target.ttl_ms or 0) if create else None
-                bound = await find_dict(io, cluster, environment, target.name, new)
+                new = new_record(cluster, environment, target.name, target.ttl_ms or 0) if create else None
+                bound = await finder.find_dict(io, cluster, environment, target.name, new, reads=target.reads)
         except DictGoneError:
             self._bound = None
             raise NotFoundError(f"{self._title()} does not exist") from None
@@ -84,22 +83,22 @@ class Handle:
             )
         return self._adopt(bound)
 
-    def _adopt(self, bound: EmbeddedDict) -> EmbeddedDict:
+    def _adopt(self, bound: BoundDict) -> BoundDict:
         """Be bound to a Dict that was found."""
         from .values import ValueCodec  # 8 ms, which `import ringdict` need not wait for
 
         self._codec = ValueCodec(
-            allow_pickle=self._target.allow_pickle, value_bytes_max=bound.store.value_bytes_max
+            allow_pickle=self._target.allow_pickle, value_bytes_max=bound.value_bytes_max
         )
         self._bound = bound
         self._found = True
         return bound
 
-    async def _connect(self, io: Transport) -> EmbeddedDict:
+    async def _connect(self, io: Transport) -> BoundDict:
         """The Dict, looked up at first use."""
         return self._bound or await self._bind(io)
 
-    async def _retry(self, io: Transport, call: Callable[[EmbeddedDict], Awaitable[R]]) -> R:
+    async def _retry(self, io: Transport, call: Callable[[BoundDict], Awaitable[R]]) -> R:
         """Do something with the Dict, and once more if it turns out to have been made anew."""
         bound = self._bound or await self._bind(io)
         try:
@@ -113,36 +112,36 @@ class Handle:
 
     # -- using it ----------------------------------------------------------------------------------
 
-    async def _read(self, io: Transport, key: object) -> bytes | None:
+    async def _read(self, io: Transport, key: object, *, fresh: bool = False) -> bytes | None:
         """The value's bytes of a key, None if absent."""
         encoded = encode_key(key)
         bound = self._bound or await self._bind(io)
         try:
-            return await bound.read(io, encoded)
+            return await bound.read(io, encoded, fresh=fresh)
         except DictGoneError:
             pass
         except DamagedEntryError:
             self._raise_damaged(key)
-        return await self._retry(io, lambda bound: bound.read(io, encoded))
+        return await self._retry(io, lambda bound: bound.read(io, encoded, fresh=fresh))
 
-    async def _find(self, io: Transport, key: object) -> Stored | None:
+    async def _find(self, io: Transport, key: object, *, fresh: bool = False) -> Stored | None:
         """The entry of a key, None if absent."""
         encoded = encode_key(key)
         try:
-            return await self._retry(io, lambda bound: bound.find(io, encoded))
+            return await self._retry(io, lambda bound: bound.find(io, encoded, fresh=fresh))
         except DamagedEntryError:
             self._raise_damaged(key)
 
-    async def _first_page(self, io: Transport, prefix: bytes) -> tuple[EmbeddedDict, Page]:
+    async def _first_page(self, io: Transport, prefix: bytes) -> tuple[BoundDict, Page]:
         """The first stretch of the Dict, and the Dict that the following ones must come from."""
 
-        async def page(bound: EmbeddedDict) -> tuple[EmbeddedDict, Page]:
+        async def page(bound: BoundDict) -> tuple[BoundDict, Page]:
             return bound, await bound.page(io, None, prefix)
 
         with self._naming_damage():
             return await self._retry(io, page)
 
-    async def _next_page(self, io: Transport, bound: EmbeddedDict, start: bytes, prefix: bytes) -> Page:
+    async def _next_page(self, io: Transport, bound: BoundDict, start: bytes, prefix: bytes) -> Page:
         """A further stretch, of the very same Dict: never of one that was made anew meanwhile."""
         try:
             with self._naming_damage():
@@ -201,9 +200,9 @@ class Handle:
         ) from None
 
 
-def new_record(store: Store, environment: str, name: str | None, default_ttl_ms: int) -> Record:
+def new_record(cluster: Cluster, environment: str, name: str | None, default_ttl_ms: int) -> Record:
     """What to write down about a Dict that is made now."""
-    return Record(environment, name, store.host.wall_ms(), login_name(), default_ttl_ms)
+    return Record(environment, name, cluster.wall_ms(), login_name(), default_ttl_ms)
 
 
 def login_name() -> str:

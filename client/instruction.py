@@ -13,19 +13,12 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
 
 from ..exception import Error
-from ..node.entry import DamagedEntryError
 from ..node.message import Reply, Request
-from ..node.operation import MismatchError
-from ..node.transaction import DictGoneError
 
 if TYPE_CHECKING:
     from .contact import Contact
 
 R = TypeVar("R")
-
-
-ENDINGS = (Error, DictGoneError, DamagedEntryError, MismatchError)
-"""The errors that a plan may end with. Any other is a bug."""
 
 
 class Ask:
@@ -89,3 +82,13 @@ Instruction: TypeAlias = Ask | Wait | Together
 Answer: TypeAlias = Reply | Miss | list[Outcome] | None
 Plan: TypeAlias = Generator[Instruction, Any, R]
 """What is sent into it is an `Answer` of the kind that the instruction says."""
+
+
+def together(plans: Sequence[Plan[Any]]) -> Plan[list[Outcome]]:
+    """Carry out several plans side by side: how each ended. If this is given up, so are they."""
+    try:
+        outcomes: list[Outcome] = yield Together(plans)
+        return outcomes
+    finally:
+        for plan in plans:
+            plan.close()

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..exception import Error, InvalidError, LockLostError, LockTimeoutError
 from ..node import layout
 from ..node.config import LOCK_POLL_S_MAX, LOCK_POLL_S_MIN
-from ..node.grant import Abandon, Acquire, Extend, Grant, Release
-from .embedded import EmbeddedDict
+from ..node.grant import Abandon, Acquire, Extend, Release
 from .handle import operation_ids
 from .keys import encode_key
 from .method import method
@@ -106,10 +105,8 @@ class Lock:
         """Whether this object holds the lock now."""
         if self._token is None:
             return False
-        entry = await self._handle._retry(io, lambda bound: bound.find(io, self._encoded))
-        if entry is None or entry.version != self._token:
-            return False
-        return not Grant.decode(entry.body).over((await self._handle._connect(io)).store.host)
+        token = self._token
+        return await self._handle._retry(io, lambda bound: bound.holds(io, self._encoded, token))
 
     async def _try_or_abandon(self, io: Transport) -> int | None:
         """`_try`; when interrupted or cancelled in it, the lock is not left behind with nobody who knows."""
@@ -125,12 +122,7 @@ class Lock:
 
     async def _try(self, io: Transport) -> int | None:
         """Take the lock if it is free. A look, which waits for nobody, goes before the write."""
-
-        async def look(bound: EmbeddedDict) -> bool:
-            body = await bound.read(io, self._encoded)
-            return body is None or Grant.decode(body).over(bound.store.host)
-
-        if not await self._handle._retry(io, look):
+        if not await self._handle._retry(io, lambda bound: bound.is_free(io, self._encoded)):
             return None
         operation = Acquire(self._encoded, self._holder, self._ttl_ms, operation_ids.next())
         return await self._handle._write(io, operation)

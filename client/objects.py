@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..exception import AlreadyExistsError, InvalidError, NotFoundError
 from ..node import catalogue
-from ..node.transaction import DictGoneError, WriteTransaction
+from ..node.transaction import DictGoneError
 from .cluster import Cluster, resolve
-from .embedded import EmbeddedDict, ensure_open
+from .finder import finder_of
 from .handle import Target, new_record
 from .method import method
 from .name import check_environment, check_name
@@ -45,13 +45,9 @@ class DictObjects:
         """
         where = resolve(cluster)
         environment = check_environment(environment_name or where.environment)
-        new = new_record(where.store, environment, check_name(name), ttl_ms(ttl, 0))
-
-        def make(transaction: WriteTransaction) -> bytes:
-            return catalogue.create(transaction, new, allow_existing=allow_existing)
-
+        new = new_record(where, environment, check_name(name), ttl_ms(ttl, 0))
         try:
-            await io.run(where.store, make, where.timeout_s)
+            await finder_of(where).create_dict(io, where, new, allow_existing=allow_existing)
         except catalogue.TakenError:
             raise AlreadyExistsError(f"there is a Dict {name!r} already") from None
 
@@ -76,20 +72,16 @@ class DictObjects:
         before_ms = None if created_before is None else instant_ms(created_before)
         where = resolve(cluster)
         environment = check_environment(environment_name or where.environment)
-        await ensure_open(io, where)
-        with where.store.reading() as transaction:
-            found = [
-                (record, dict_id)
-                for dict_id, record in catalogue.records(transaction)
-                if record.name is not None
-                and record.environment == environment
-                and (before_ms is None or record.created_ms < before_ms)
-            ]
-        found.sort(key=lambda each: (-each[0].created_ms, each[0].name))
+        found = [
+            bound
+            for bound in await finder_of(where).list_dicts(io, where, environment)
+            if before_ms is None or bound.record.created_ms < before_ms
+        ]
+        found.sort(key=lambda bound: (-bound.record.created_ms, bound.record.name))
         handles: list[Dict[Any, Any]] = []
-        for record, dict_id in found[:max_objects]:
-            handle = self._make(Target(name=record.name, environment=environment, cluster=cluster))
-            handle._adopt(EmbeddedDict(where, dict_id, record))
+        for bound in found[:max_objects]:
+            handle = self._make(Target(name=bound.record.name, environment=environment, cluster=cluster))
+            handle._adopt(bound)
             handles.append(handle)
         return handles
 
@@ -112,11 +104,7 @@ class DictObjects:
         environment = check_environment(environment_name or where.environment)
         check_name(name)
         try:
-            await io.run(
-                where.store,
-                lambda transaction: catalogue.delete_name(transaction, environment, name),
-                where.timeout_s,
-            )
+            await finder_of(where).delete_dict(io, where, environment, name)
         except DictGoneError:
             if not allow_missing:
                 raise NotFoundError(f"there is no Dict {name!r}") from None

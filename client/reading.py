@@ -19,7 +19,7 @@ from ..node.transaction import DictGoneError
 from .config import BACK_OFF_S_MIN, READ_PATIENCE_S
 from .contact import Contact
 from .errand import Errand, Trail, carry_out, in_order
-from .instruction import Ask, Miss, Outcome, Plan, Together
+from .instruction import Ask, Miss, Plan, together
 from .route import Route
 from .session import Session
 
@@ -116,7 +116,7 @@ def get_fresh(session: Session, dict_id: bytes, key: bytes, key_hash: int) -> Pl
         route = session.route or (yield from session.find_route(deadline_s))
         owners = route.owners(key_hash & route.mask)
         plans = [_ask_one(session, owner, route, dict_id, key) for owner in owners]
-        outcomes: list[Outcome] = yield Together(plans)
+        outcomes = yield from together(plans)
         replies = [outcome.result for outcome in outcomes]
         there = [reply for reply in replies if isinstance(reply, (Present, Absent))]
         if 2 * len(there) > len(owners):

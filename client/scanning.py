@@ -16,7 +16,7 @@ from ..node.layout import PARTITION_BYTES
 from ..node.message import Count, Counted, PageRead, ReadPage, Reply, Request
 from .contact import Contact
 from .errand import Errand, carry_out, in_order
-from .instruction import Outcome, Plan, Together
+from .instruction import Plan, together
 from .reading import Reads
 from .route import Route
 from .session import Session
@@ -25,8 +25,8 @@ Rows = list[tuple[bytes, bytes | None]]
 
 
 class Place:
-    """Where a scan stands: bits of the partitions to come, and where in the lowest of them to begin (empty:
-    at its beginning)."""
+    """Where a scan stands: bits of the partitions to come, and the place in the store to go on at, in one of
+    them; empty: at the beginning of the lowest."""
 
     __slots__ = ("partitions", "start")
 
@@ -36,7 +36,9 @@ class Place:
 
     @property
     def first(self) -> int:
-        """The lowest partition to come."""
+        """The partition to go on with."""
+        if self.start:
+            return int.from_bytes(self.start[:PARTITION_BYTES], "big")
         return (self.partitions & -self.partitions).bit_length() - 1
 
     def encode(self) -> bytes:
@@ -54,7 +56,7 @@ class Place:
             return Place(self.partitions & ~asked)
         reached = int.from_bytes(following[:PARTITION_BYTES], "big")
         left = self.partitions & ~(asked & ((1 << reached) - 1))
-        return Place(left, following if left and (left & -left).bit_length() - 1 == reached else b"")
+        return Place(left, following if asked >> reached & 1 else b"")
 
 
 class Scanning(Errand):
@@ -143,7 +145,7 @@ def count(session: Session, dict_id: bytes, reads: Reads = Reads.NEAREST) -> Pla
         left &= ~share
         if share:
             plans.append(_count_share(session, dict_id, share, reads))
-    outcomes: list[Outcome] = yield Together(plans)
+    outcomes = yield from together(plans)
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error

@@ -22,6 +22,9 @@ from .mailbox import Mailboxes
 if TYPE_CHECKING:
     import asyncio
 
+    from .client import Client
+    from .instruction import Plan
+
 R = TypeVar("R")
 Start = Callable[[Done[R]], Callable[[], bool]]
 """Hands something to the writer thread: takes what to call with the outcome, gives what takes it back."""
@@ -57,6 +60,10 @@ class Transport(Protocol):
         """Call something that may take its time, where it holds up nobody."""
         ...
 
+    async def carry(self, client: Client, plan: Plan[R]) -> R:
+        """Carry out a plan of a cluster's client."""
+        ...
+
 
 class BlockingTransport:
     """Waits by blocking the thread; its coroutines never suspend."""
@@ -80,6 +87,9 @@ class BlockingTransport:
 
     async def in_thread(self, call: Callable[[], R]) -> R:
         return call()
+
+    async def carry(self, client: Client, plan: Plan[R]) -> R:
+        return client.blocking.run(plan)
 
 
 class LoopTransport:
@@ -112,6 +122,9 @@ class LoopTransport:
         raise NotImplementedError
 
     async def in_thread(self, call: Callable[[], R]) -> R:
+        raise NotImplementedError
+
+    async def carry(self, client: Client, plan: Plan[R]) -> R:
         raise NotImplementedError
 
     async def outcome(self, start: Start[R]) -> R:
@@ -147,6 +160,12 @@ class AsyncioTransport(LoopTransport):
     async def in_thread(self, call: Callable[[], R]) -> R:
         result: R = await sys.modules["asyncio"].to_thread(call)
         return result
+
+    async def carry(self, client: Client, plan: Plan[R]) -> R:
+        from .asynciolines import asyncio_lines
+
+        lines = client.loops.get(sys.modules["asyncio"].get_running_loop())
+        return await (lines or await asyncio_lines(client)).run(plan)
 
     async def outcome(self, start: Start[R]) -> R:
         loop: asyncio.AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
@@ -188,6 +207,11 @@ class TrioTransport(LoopTransport):
     async def in_thread(self, call: Callable[[], R]) -> R:
         result: R = await sys.modules["trio"].to_thread.run_sync(call)
         return result
+
+    async def carry(self, client: Client, plan: Plan[R]) -> R:
+        from .triolines import trio_lines
+
+        return await trio_lines(client).run(plan)
 
     async def outcome(self, start: Start[R]) -> R:
         trio = sys.modules["trio"]

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, ItemsView, Iterator, KeysVi
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ..node.table import Page
-from .embedded import EmbeddedDict
+from .finder import BoundDict
 from .info import Prefix
 from .keys import decode_key, encode_key, encode_prefix
 from .method import drive, watch_for_loops
@@ -81,7 +81,7 @@ class AsyncStream(AsyncIterator[T]):
 
     def __init__(self, stream: Stream[T]) -> None:
         self._stream = stream
-        self._bound: EmbeddedDict | None = None
+        self._bound: BoundDict | None = None
         self._next: bytes | None = None
         self._entries: Iterator[tuple[bytes, bytes | None]] = iter(())
 

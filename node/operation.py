@@ -99,16 +99,17 @@ class ValueOperation(KeyOperation[R_co]):
 
 
 class Put(Operation[bool]):
-    """Store a value, whatever stands there. True."""
+    """Store a value, whatever stands there. True. `ack`: how many replicas must have it; a store is one."""
 
-    __slots__ = ("body", "key", "located", "ttl_ms")
+    __slots__ = ("ack", "body", "key", "located", "ttl_ms")
     atomic: ClassVar[bool] = False
     located: Located
 
-    def __init__(self, key: bytes, body: bytes, ttl_ms: int) -> None:
+    def __init__(self, key: bytes, body: bytes, ttl_ms: int, ack: str = "all") -> None:
         self.key = key
         self.body = body
         self.ttl_ms = ttl_ms
+        self.ack = ack
 
     def prepare(self, table: Table) -> None:
         self.located = table.locate(self.key)

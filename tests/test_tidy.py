@@ -58,7 +58,9 @@ MAY_WAIT: Mapping[str, str] = {
 
 EVENT_LOOPS = ("asyncio", "trio")
 MAY_KNOW_EVENT_LOOPS = {
+    "client/asynciolines.py": "the shell of a client: connections on an asyncio loop",
     "client/transport.py": "the shell that carries one call on three kinds of loop",
+    "client/triolines.py": "the shell of a client: connections in a Trio run",
     "node/epollcarrier.py": "the shell of a node: all connections in one task, on Linux",
     "node/peer.py": "the shell of a node: calling other nodes",
     "node/sockets.py": "the shell of a node: the operating system's sockets",

@@ -17,7 +17,6 @@ from ringdict import (
     Dict,
     InvalidError,
     NotFoundError,
-    UnavailableError,
     ValueTooLargeError,
 )
 from ringdict.client.cluster import STORES, forget
@@ -67,11 +66,6 @@ def test_a_wrong_url_is_refused_at_once(url: Any) -> None:
 def test_a_wrong_argument_is_refused_at_once(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidError):
         Cluster("file:///folder", **arguments)
-
-
-def test_clusters_of_nodes_are_said_to_come() -> None:
-    with pytest.raises(UnavailableError, match="no cluster client yet"):
-        Cluster("ringdict://host:7600,other:7600")
 
 
 def test_a_handle_takes_a_url(url: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict, StoreDamagedError
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import encode_key
 from ringdict.node.entry import EXPIRES_AT, FLAGS_AT, HEADER_BYTES, LONG_KEY, VERSION_AT
 from ringdict.node.store import Store
@@ -41,7 +42,7 @@ def flip(d: Dict[Any, Any], key: object, at: int, bits: int = 0x40) -> None:
 
 def rewrite(d: Dict[Any, Any], key: object, damaged: Callable[[bytes], bytes]) -> None:
     bound = d.hydrate()._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     place = bound.table.locate(encode_key(key)).place
 
     def job(transaction: WriteTransaction) -> None:

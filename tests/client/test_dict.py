@@ -149,8 +149,10 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Interfere:
         find = EmbeddedDict.find
         reads = count(1)
 
-        async def found_and_then(self: EmbeddedDict, io: Transport, key: bytes) -> Stored | None:
-            entry = await find(self, io, key)
+        async def found_and_then(
+            self: EmbeddedDict, io: Transport, key: bytes, *, fresh: bool = False
+        ) -> Stored | None:
+            entry = await find(self, io, key, fresh=fresh)
             interfere(next(reads), decode_key(key))
             return entry
 
@@ -183,7 +185,7 @@ def test_popitem_looks_for_another_when_another_was_faster(d: Dict[Any, Any], be
 
 
 def test_a_dict_that_comes_and_goes_is_not_found(d: Dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def gone(*_: Any) -> None:
+    async def gone(*_: Any, **__: Any) -> None:
         raise DictGoneError
 
     monkeypatch.setattr(EmbeddedDict, "find", gone)

@@ -29,6 +29,7 @@ from hypothesis.stateful import (
 
 from ringdict import Cluster, ConflictError, Dict, Lock, LockLostError, LockTimeoutError, NotFoundError
 from ringdict.client.cluster import STORES, Tenant, parse
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import encode_key
 from ringdict.client.values import ValueCodec
 from ringdict.node import layout
@@ -527,7 +528,7 @@ class DictMachine(RuleBasedStateMachine):
                 continue
             live += 1
             bound = self.handles[name][0].hydrate()._bound
-            assert bound is not None
+            assert isinstance(bound, EmbeddedDict)
             state = bound.table.state()
             expected = {encode_key(key): each for key, each in model.entries.items()}
             expiring = sum(each.expires_ms is not None for each in expected.values())

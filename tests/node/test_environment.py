@@ -20,6 +20,7 @@ from ringdict import (
     UnavailableError,
 )
 from ringdict.client.cluster import STORES, Tenant, parse
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.node import complaint
 from ringdict.node.config import MIB
 from ringdict.node.durability import Durability
@@ -142,7 +143,7 @@ def test_a_map_that_cannot_grow_is_a_full_store(
 ) -> None:
     small["k"] = "acknowledged"
     bound = small._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     environment = bound.store.environment
 
     def refuse(_: int) -> None:

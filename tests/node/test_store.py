@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ringdict import ClosedError, Cluster, Dict, FormatError, UnavailableError
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.node import catalogue, layout, writer
 from ringdict.node.gate import WriterGate
 from ringdict.node.meta import FORMAT, META
@@ -97,7 +98,7 @@ def test_what_is_known_of_a_dict_ends_with_it(d: Dict[Any, Any], store: Store) -
     """
     d["k"] = 1  # whose transaction leaves the state
     bound = d._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     table, id_ = bound.table, bound.table.dict_id
     put = store.job(table, Put(b"\x04k", b"\x01", NEVER))
     deleted, after = in_the_writer_thread(store, lambda transaction: catalogue.delete(transaction, id_), put)
@@ -205,7 +206,7 @@ def test_stale_readers_are_cleared_now_and_then(
 
 def test_closing_waits_for_what_was_handed_in(d: Dict[Any, Any], store: Store, folder: Path) -> None:
     bound = d._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     done: list[Outcome[Any]] = []
     for n in range(100):
         store.submit_job(put(b"%d" % n), done.append)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ringdict import Dict, UnavailableError
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.node import layout, sweeper
 from ringdict.node.gate import WriterGate
 from ringdict.node.store import Store
@@ -111,7 +112,7 @@ def test_an_index_record_that_belongs_to_nothing_is_removed(d: Dict[Any, Any], s
     store._background = False
     d.put("k", 1, ttl=0.001)
     bound = d._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     place = bound.table.locate(b"\x04k").place
     store.run(lambda transaction: transaction.delete(place))
 

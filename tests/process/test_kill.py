@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import encode_key
 from ringdict.node import layout
 from ringdict.node.config import MIB, STALE_READERS_COMMITS
@@ -334,7 +335,7 @@ def test_the_snapshot_of_a_dead_reader_pins_no_pages_for_long(cluster: Cluster, 
 def in_one_transaction(d: AnyDict, operations: Sequence[Operation[Any]]) -> None:
     """What the writer thread does with the writes of many tasks."""
     bound = d._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     table = bound.table
     for operation in operations:
         operation.prepare(table)

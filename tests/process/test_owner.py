@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict
+from ringdict.client.embedded import EmbeddedDict
 from ringdict.exception import FormatError, UnavailableError
 from ringdict.node import layout
 from ringdict.node.folder import STAMP
@@ -220,7 +221,7 @@ def version(d: AnyDict, key: str) -> int:
 
 def sweep_out(d: AnyDict) -> None:
     bound = d._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     while bound.table.store.sweep():
         pass
 
@@ -261,7 +262,7 @@ def test_versions_grow_where_the_last_write_left_no_record(reopen: Reopen, host:
     host.set_wall(-DAY_MS)
     host.boot()
     bound = d._bound
-    assert bound is not None
+    assert isinstance(bound, EmbeddedDict)
     stamp = bound.store.folder / STAMP
     if cell == "lost":
         stamp.rename(stamp.with_name("lost"))

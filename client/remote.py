@@ -1,0 +1,232 @@
+"""A Dict of a cluster of nodes: what a handle is bound to once it has found its Dict there.
+
+Its counterpart for embedded stores is embedded.py; a handle does not know which of them it talks to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from ..exception import ClosedError
+from ..node.catalogue import Record, TakenError
+from ..node.entry import Stored
+from ..node.message import Absent, Present
+from ..node.operation import Operation, Put, PutMany, Touch
+from ..node.table import Page
+from ..node.transaction import DictGoneError
+from ..ring.partition import dict_seed, key_hash
+from . import batching, naming, reading, scanning, writing
+from .capability import DELETE_DICT, LOCKS, require
+from .instruction import Plan
+from .reading import Reads
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .finder import BoundDict
+
+R = TypeVar("R")
+CLOSED = "the cluster of this handle was closed"
+
+
+class RemoteDict:
+    """One Dict of a cluster of nodes. Every call raises `DictGoneError` once it was deleted, and
+    `ClosedError` once its cluster was closed."""
+
+    __slots__ = ("_blocking", "_client", "_reads", "_seed", "_session", "cluster", "dict_id", "record")
+
+    def __init__(self, cluster: Cluster, dict_id: bytes, record: Record, reads: str) -> None:
+        self.cluster = cluster
+        self.dict_id = dict_id
+        self.record = record
+        self._client = client = cluster.client
+        self._session = client.session
+        self._blocking = client.blocking
+        self._seed = dict_seed(dict_id)
+        self._reads = Reads(reads)
+
+    @property
+    def value_bytes_max(self) -> int:
+        return self._client.seeds.value_bytes_max
+
+    def now_ms(self) -> int:
+        """This host's clock; nodes judge expiry by their own, which is near it."""
+        return self._session.wall_ms()
+
+    def require(self, what: type[Operation[Any]] | str) -> None:
+        """Raise `UnavailableError` if clusters cannot do that yet."""
+        require(what)
+
+    # -- reads -------------------------------------------------------------------------------------
+
+    def read_now(self, key: bytes) -> bytes | None:
+        """The value's bytes of a key, None if absent, blocking."""
+        hashed = key_hash(self._seed, key)
+        found = self._blocking.run(reading.get(self._session, self.dict_id, key, hashed, self._reads))
+        return found.body if type(found) is Present else None
+
+    async def read(self, io: Transport, key: bytes, *, fresh: bool = False) -> bytes | None:
+        """The value's bytes of a key, None if absent."""
+        found = await self._carry(io, self._get(key, fresh=fresh))
+        return found.body if type(found) is Present else None
+
+    async def find(self, io: Transport, key: bytes, *, fresh: bool = False) -> Stored | None:
+        """The entry of a key, None if absent."""
+        found = await self._carry(io, self._get(key, fresh=fresh))
+        if type(found) is not Present:
+            return None
+        version, node, touch = found.stamp
+        return Stored(
+            found.flags, version, node, touch, found.expires_ms, found.operation_id, b"", found.body
+        )
+
+    def _get(self, key: bytes, *, fresh: bool) -> Plan[Present | Absent]:
+        hashed = key_hash(self._seed, key)
+        if fresh:
+            return reading.get_fresh(self._session, self.dict_id, key, hashed)
+        return reading.get(self._session, self.dict_id, key, hashed, self._reads)
+
+    async def read_many(
+        self, io: Transport, keys: Sequence[bytes], *, fresh: bool = False
+    ) -> list[bytes | None]:
+        """The values' bytes of many keys, in their order."""
+        hashed = [(key, key_hash(self._seed, key)) for key in keys]
+        plan = batching.get_many_fresh if fresh else batching.get_many
+        return await self._carry(io, plan(self._session, self.dict_id, hashed, self._reads))
+
+    async def page(self, io: Transport, start: bytes | None, prefix: bytes) -> Page:
+        """A stretch of the Dict, from `start` (None: the beginning; else a page's `next`)."""
+        plan = scanning.page(self._session, self.dict_id, start, prefix, self._reads)
+        return Page(*await self._carry(io, plan))
+
+    def somewhere(self) -> bytes | None:
+        """The beginning."""
+        return None
+
+    async def count(self, io: Transport) -> int:
+        """How many entries there are."""
+        return (await self.measure(io))[0]
+
+    def measure(self, io: Transport) -> Awaitable[tuple[int, int]]:
+        """How many entries there are, and how many bytes their keys and values have."""
+        return self._carry(io, scanning.count(self._session, self.dict_id, self._reads))
+
+    # -- writes ------------------------------------------------------------------------------------
+
+    def write_now(self, operation: Operation[R]) -> R:
+        """Carry out an operation, blocking."""
+        return cast("R", self._blocking.run(self._plan(operation)))
+
+    def write(self, io: Transport, operation: Operation[R]) -> Coroutine[Any, Any, R]:
+        """Carry out an operation."""
+        return cast("Coroutine[Any, Any, R]", self._carry(io, self._plan(operation)))
+
+    def _plan(self, operation: Operation[Any]) -> Plan[Any]:
+        require(type(operation))
+        session, dict_id = self._session, self.dict_id
+        if isinstance(operation, Put):
+            return self._put(operation)
+        if isinstance(operation, PutMany):
+            items = [(key, key_hash(self._seed, key), body) for key, body in operation.items]
+            return batching.put_many(session, dict_id, items, ttl_ms=operation.ttl_ms)
+        assert isinstance(operation, Touch)
+        hashed = key_hash(self._seed, operation.key)
+        return writing.touch(
+            session, dict_id, operation.key, hashed, operation.ttl_ms, operation.if_version or 0
+        )
+
+    def _put(self, put: Put) -> Plan[bool]:
+        hashed = key_hash(self._seed, put.key)
+        ack = writing.ACKS[put.ack]
+        yield from writing.put(
+            self._session, self.dict_id, put.key, hashed, put.body, ttl_ms=put.ttl_ms, ack=ack
+        )
+        return True
+
+    # -- locks -------------------------------------------------------------------------------------
+
+    async def is_free(self, io: Transport, lock: bytes) -> bool:
+        """Whether nobody holds a lock."""
+        del io, lock
+        _refuse_locks()
+
+    async def holds(self, io: Transport, lock: bytes, token: int) -> bool:
+        """Whether a lock is held with that token."""
+        del io, lock, token
+        _refuse_locks()
+
+    def _carry(self, io: Transport, plan: Plan[R]) -> Coroutine[Any, Any, R]:
+        if self.cluster.closed:
+            plan.close()
+            raise ClosedError(CLOSED)
+        return io.carry(self._client, plan)
+
+
+def _refuse_locks() -> NoReturn:
+    require(LOCKS)
+    raise AssertionError("what is a lock on a cluster stands here")
+
+
+async def find_dict(
+    io: Transport,
+    cluster: Cluster,
+    environment: str,
+    name: str,
+    create: Record | None = None,
+    *,
+    reads: str = "nearest",
+) -> RemoteDict:
+    """The Dict of a name, made as `create` says if there is none.
+
+    Raises:
+        DictGoneError: there is none, and `create` is None.
+    """
+    session = cluster.client.session
+    found = await io.carry(cluster.client, naming.resolve(session, environment, name))
+    if found is None and create is not None:
+        found = await io.carry(cluster.client, naming.resolve(session, environment, name, create.encode()))
+    if found is None:
+        raise DictGoneError
+    return RemoteDict(cluster, found[0], Record.decode(found[1]), reads)
+
+
+async def by_id(io: Transport, cluster: Cluster, dict_id: bytes, *, reads: str = "nearest") -> RemoteDict:
+    """The Dict of an id; `DictGoneError` if there is none."""
+    found = await io.carry(cluster.client, naming.resolve_id(cluster.client.session, dict_id))
+    if found is None:
+        raise DictGoneError
+    return RemoteDict(cluster, found[0], Record.decode(found[1]), reads)
+
+
+async def list_dicts(io: Transport, cluster: Cluster, environment: str) -> list[BoundDict]:
+    """The named Dicts of an environment."""
+    rows = await io.carry(cluster.client, naming.dicts(cluster.client.session, environment))
+    records = [(dict_id, Record.decode(record)) for dict_id, record in rows]
+    return [RemoteDict(cluster, dict_id, record, "nearest") for dict_id, record in records]
+
+
+async def create_dict(io: Transport, cluster: Cluster, new: Record, *, allow_existing: bool) -> None:
+    """Make the Dict of a name.
+
+    Raises:
+        TakenError: there is one, and `allow_existing` is off. Of two who make one name at the same moment
+            both may hear that they did: that it is one alone takes a majority, which is to come.
+    """
+    assert new.name is not None
+    session, client = cluster.client.session, cluster.client
+    if not allow_existing:
+        there = await io.carry(client, naming.resolve(session, new.environment, new.name))
+        if there is not None:
+            raise TakenError
+    record = new.encode()
+    made = await io.carry(client, naming.resolve(session, new.environment, new.name, record))
+    if not allow_existing and made is not None and made[1] != record:
+        raise TakenError
+
+
+async def delete_dict(io: Transport, cluster: Cluster, environment: str, name: str) -> None:
+    """Clusters cannot do that yet."""
+    del io, cluster, environment, name
+    require(DELETE_DICT)
+    raise AssertionError("what deletes a Dict of a cluster stands here")
