@@ -244,8 +244,8 @@ PAGE_SHOWN_INTERVAL_S = 0.2
 """A node shows its page again so often: it costs a word of memory."""
 
 PAGE_SHOWN_AGE_S_MAX = 1.0
-"""Nobody believes an older one: a node that was killed or stopped is read no more after a second, and one that
-is late by four turns still is."""
+"""Nobody believes an older one: a node that was killed or stopped is read no more after a second, and one
+that is late by four turns still is."""
 
 CONNECT_TIMEOUT_S = 2.0
 """For a connection to be made: beyond it the peer is as good as dead."""
