@@ -95,6 +95,12 @@ class Bus:
         self._breakers.pop(asked.node, None)
         asked.answered(reply)
 
+    def notify(self, node: NodeId, message: Message) -> None:
+        """Send a node what wants no answer, if anybody knows where it is."""
+        address = self._directory.address_of(node)
+        if address is not None:
+            self._world.send(address, encode(message))
+
     def tell(self, to: Address, message: Message) -> None:
         """Send an answer, or what wants none."""
         self._world.send(to, encode(message))

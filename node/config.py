@@ -448,3 +448,52 @@ HINT_PAUSE_S = 0.01
 
 HINT_TIMEOUT_S = 2.0
 """For the answer to a delivery, which the receiver must have stored."""
+
+# -- epochs ----------------------------------------------------------------------------------------
+
+EPOCH_STEP_S = 1.0
+"""For the answer of a voter to one question: a sync of a slow disk on both sides, and the largest decree."""
+
+EPOCH_BACK_OFF_S_MIN = 0.05
+EPOCH_BACK_OFF_S_MAX = 2.0
+"""Before an attempt at an epoch is repeated: drawn from a range that doubles with each, so that of two
+proposers that outbid each other one is soon alone."""
+
+CHANGE_S_MAX = 8.0
+"""A change of the ring that was not decided by then is given up: who asked has asked again, or elsewhere."""
+
+CHANGES_MAX = 64
+"""Changes of the ring that wait on one node. One is decided in some ten milliseconds."""
+
+ASKERS_MAX = 64
+"""Who wait for one change."""
+
+DECREE_TIMEOUT_S = 2.0
+"""For a decree: two MiB over a slow line."""
+
+NEWER_COUNT_MAX = 256
+"""Nodes that are known to go by a newer ring, to be asked for it: as many as a ring has members."""
+
+FOREIGN_COUNT_MAX = 1024
+"""Nodes of other clusters that are remembered, in order not to ask them again."""
+
+COMPLAINTS_MAX = 64
+"""Complaints that are kept. Each is made once; with more, the oldest is forgotten."""
+
+JOIN_RETRY_S_MIN = 0.2
+JOIN_RETRY_S_MAX = 5.0
+"""Before a newcomer asks again, another member: a cluster without a majority is asked for ever, gently."""
+
+JOIN_TIMEOUT_S = 10.0
+"""For the answer to a newcomer: longer than a member tries."""
+
+FLIP_INTERVAL_S = 1.0
+"""Between two epochs of flips: a batch is all that became ready meanwhile, and each epoch costs every node
+and client a new ring."""
+
+FLIP_PATIENCE_S = 3.0
+"""For each rank below the senior voter, before a voter looks whether those above it live."""
+
+FLIP_STALL_S = 30.0
+"""For each rank: if no epoch came for so long while something is pending, a voter goes on by itself, though
+those above it live."""

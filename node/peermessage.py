@@ -115,3 +115,101 @@ class Root(Reply, tag=77):
     """The sum of their sums, modulo 2**128: 16 bytes."""
 
     root: Id
+
+
+# -- epochs (docs/epochs.md) ------------------------------------------------------------------------
+
+EpochBallot: TypeAlias = tuple[Natural, Natural, Id]
+"""Round, boot and id of the node that proposes: no two attempts share one. All zeros: none."""
+
+
+class AskDecree(Request, tag=80):
+    """Who goes by a newer ring? `node` asks, of that cluster (empty: of none yet), and goes by `mark`."""
+
+    node: Id
+    cluster_id: bytes
+    mark: Mark
+
+
+class TellDecree(Reply, tag=81):
+    """The ring of who answers; its decree, unless that is no newer than what was asked with."""
+
+    mark: Mark
+    decree: bytes
+
+
+class Prepare(Request, tag=82):
+    """Will you, `voter`, heed no ballot below this one for the epoch after `parent`?"""
+
+    voter: Id
+    parent: Mark
+    ballot: EpochBallot
+
+
+class Promise(Reply, tag=83):
+    """It will. The newest ballot that it accepted for that epoch, and the digest of what (zeros: none)."""
+
+    ballot: EpochBallot
+    accepted: EpochBallot
+    digest: Digest
+
+
+class Accept(Request, tag=84):
+    """Do you accept this decree for the epoch after `parent`? `decree` is empty for one that has it: its own
+    promise said so."""
+
+    voter: Id
+    parent: Mark
+    ballot: EpochBallot
+    digest: Digest
+    decree: bytes
+
+
+class Accepted(Reply, tag=85):
+    """It does."""
+
+    ballot: EpochBallot
+
+
+class Rejected(Reply, tag=86):
+    """It does not. `promised` is the ballot that it heeds (zeros: that is not why), `mark` its ring."""
+
+    ballot: EpochBallot
+    promised: EpochBallot
+    mark: Mark
+    text: str
+
+
+class AskProposal(Request, tag=87):
+    """The decree of that digest that `voter` has accepted for the epoch after `parent`."""
+
+    voter: Id
+    parent: Mark
+    digest: Digest
+
+
+class TellProposal(Reply, tag=88):
+    """That decree; empty: it has it no more."""
+
+    decree: bytes
+
+
+class Decided(Request, tag=89):
+    """`node` goes by this ring. Not answered; whoever is behind asks for it."""
+
+    node: Id
+    mark: Mark
+
+
+class AskReady(Request, tag=90):
+    """Which partitions that are pending to you could flip to you now? `node` asks, who goes by `mark`."""
+
+    node: Id
+    mark: Mark
+
+
+class Ready(Reply, tag=91):
+    """Those of them (bit n of byte n // 8 from the lowest), in the epoch of `mark`."""
+
+    mark: Mark
+    partitions: bytes

@@ -18,7 +18,7 @@ from .decree import Decree, DecreeError, check_decree
 from .member import Member, MemberState
 from .table import EMPTY_PLACE, LOST_MEMBER
 
-__all__ = ["check_successor", "is_newer", "sorted_set"]
+__all__ = ["check_descendant", "check_successor", "is_newer", "sorted_set"]
 
 _CHANGES: Final = {
     MemberState.JOINING: frozenset({MemberState.JOINING, MemberState.ACTIVE}),
@@ -64,6 +64,34 @@ def check_successor(old: Decree, new: Decree) -> None:
     check_decree(new)
     for fault in _faults(old, new):
         raise DecreeError(fault)
+
+
+def check_descendant(old: Decree, new: Decree) -> None:
+    """Raise DecreeError if `new`, of a later epoch of one cluster, cannot have come of `old`.
+
+    What lies between is not known, so this is what every chain of allowed steps keeps: sizes, and of each
+    partition either the set of replicas, or that it changed after `old`. It tells two histories of one
+    cluster apart (one of them out of a backup), not a voted decree from one that somebody made up.
+    """
+    check_decree(new)
+    if new.cluster_id != old.cluster_id:
+        raise DecreeError(f"cluster {new.cluster_id.hex()} does not come of cluster {old.cluster_id.hex()}")
+    if new.epoch <= old.epoch:
+        raise DecreeError(f"epoch {new.epoch} does not come after epoch {old.epoch}")
+    if (new.partitions, new.replicas) != (old.partitions, old.replicas):
+        raise DecreeError("the number of partitions and of replicas is fixed for the life of a cluster")
+    for partition in range(old.partitions):
+        if new.since[partition] > old.epoch:
+            continue
+        if new.since[partition] != old.since[partition] or _ids(old, partition) != _ids(new, partition):
+            raise DecreeError(
+                f"epoch {new.epoch} is of another history than this epoch {old.epoch}: "
+                f"they differ in who had partition {partition} since epoch {new.since[partition]}"
+            )
+
+
+def _ids(decree: Decree, partition: int) -> set[bytes]:
+    return {decree.members[number].member_id for number in decree.owners(partition)}
 
 
 def sorted_set(row: bytes) -> bytes:
