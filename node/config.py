@@ -471,10 +471,10 @@ ASKERS_MAX = 64
 DECREE_TIMEOUT_S = 2.0
 """For a decree: two MiB over a slow line."""
 
-NEWER_COUNT_MAX = 256
+NEWER_NODES_MAX = 256
 """Nodes that are known to go by a newer ring, to be asked for it: as many as a ring has members."""
 
-FOREIGN_COUNT_MAX = 1024
+FOREIGN_NODES_MAX = 1024
 """Nodes of other clusters that are remembered, in order not to ask them again."""
 
 COMPLAINTS_MAX = 64

@@ -20,7 +20,7 @@ from ..ring.decree import Decree, DecreeError
 from ..ring.succession import check_descendant, check_successor, is_newer
 from .bus import Bus
 from .complaints import Complaints
-from .config import DECREE_TIMEOUT_S, FOREIGN_COUNT_MAX, NEWER_COUNT_MAX
+from .config import DECREE_TIMEOUT_S, FOREIGN_NODES_MAX, NEWER_NODES_MAX
 from .decreelog import DecreeLog
 from .message import Mark, Reason, Refused, Reply
 from .peermessage import AskDecree, TellDecree
@@ -84,7 +84,7 @@ class Learner:
             return
         if self._take_up_own_vote(mark):
             return
-        if node not in self._ahead and len(self._ahead) >= NEWER_COUNT_MAX:
+        if node not in self._ahead and len(self._ahead) >= NEWER_NODES_MAX:
             return
         self._ahead[node] = mark
         self._ask()
@@ -129,7 +129,7 @@ class Learner:
         self._shun(node, text, self._foreign)
 
     def _shun(self, node: NodeId, text: str, shunned: dict[NodeId, None]) -> None:
-        if len(shunned) >= FOREIGN_COUNT_MAX:
+        if len(shunned) >= FOREIGN_NODES_MAX:
             del shunned[next(iter(shunned))]
         shunned[node] = None
         self._ahead.pop(node, None)
