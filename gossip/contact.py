@@ -65,6 +65,10 @@ class Contacts:
         if len(self._former) > CONTACTS_MAX:
             del self._former[next(iter(self._former))]
 
+    def address_of(self, node_id: NodeId) -> str | None:
+        """Return where one who once was here was reached, or None."""
+        return self._former.get(node_id)
+
     def known(self) -> dict[NodeId, str]:
         """Return all members but those who left, and all former ones: what a start after a full outage
         needs."""
@@ -103,7 +107,7 @@ class Contacts:
         # An answer brings a refutation with it, which is looked into like any word from one who was held for
         # dead.
         member = dead[drawn]
-        ping = self.prober.ping(desk.dice.getrandbits(64), member.node_id)
+        ping = self.prober.ping(desk.unknowable(), member.node_id)
         desk.send(member.profile.address, desk.own_word(), *bad_words(desk, member), ping)
 
     def _try_some(self) -> None:

@@ -174,6 +174,17 @@ class Gossip:
         """The digest of who is alive: equal views have equal digests."""
         return self._desk.table.digest
 
+    def agreement(self) -> tuple[int, int, int]:
+        """Return how many live peers last showed this node's own digest, how many another one since this
+        view last changed, and how many have not been heard since. Takes time in proportion to the members."""
+        table = self._desk.table
+        same = other = 0
+        for peer in table.peers:
+            digest, at = peer.digest_heard or (None, 0.0)
+            same += digest == table.digest
+            other += digest not in (None, table.digest) and at > table.changed_at
+        return same, other, len(table.peers) - same - other
+
     @property
     def health_points(self) -> int:
         """From 0, this node keeps up well, to `HEALTH_POINTS_MAX`."""
@@ -192,6 +203,17 @@ class Gossip:
         """Return what is believed of a node, or None."""
         member = self._desk.table.get(node_id)
         return None if member is None else view(member)
+
+    def is_live(self, node_id: NodeId) -> bool:
+        """Whether a node is alive, as far as is known here: a suspect is, until its time is up."""
+        return self._desk.table.live(node_id) is not None
+
+    def address_of(self, node_id: NodeId) -> str | None:
+        """Return where a node serves, be it dead: what was heard last; None: nobody has told."""
+        member = self._desk.table.get(node_id)
+        if member is None:
+            return self._contacts.address_of(node_id)
+        return member.profile.service or member.profile.address
 
     def members(self) -> list[MemberView]:
         """Return all that is believed, the dead and this node included."""
@@ -308,7 +330,9 @@ class Gossip:
         """A ping or ack tells, besides, what its sender's view and ring are."""
         desk = self._desk
         member = desk.table.live(sender)
-        if member is not None and sender != desk.node_id and member.ring != message.ring:
-            member.ring = message.ring
-            desk.out.append(RingHeard(sender, message.ring))
+        if member is not None and sender != desk.node_id:
+            member.digest_heard = (message.digest, desk.now)
+            if member.ring != message.ring:
+                member.ring = message.ring
+                desk.out.append(RingHeard(sender, message.ring))
         self._syncer.compare(message.digest, address if member is None else member.profile.address)

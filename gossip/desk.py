@@ -73,9 +73,13 @@ class Desk:
 
     # -- what goes out -----------------------------------------------------------------------------
 
+    def unknowable(self) -> int:
+        """Return a number of 64 bits that nobody else can know."""
+        return int.from_bytes(self.dice.randbytes(8), "little")
+
     def nonce(self, answer: Answer) -> int:
         """Return a number that nobody can know, and have `answer` called with whoever sends it back."""
-        nonce = self.dice.getrandbits(64)
+        nonce = self.unknowable()
         self.awaited[nonce] = answer
         return nonce
 

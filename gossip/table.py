@@ -37,6 +37,7 @@ class Member:
     __slots__ = (
         "broadcast_number",
         "broadcast_window",
+        "digest_heard",
         "generation",
         "hash",
         "incarnation",
@@ -60,6 +61,7 @@ class Member:
         self.since = now  # when it came to be in this status
         self.rtt_s: float | None = None  # a moving mean over direct answers
         self.ring: Ring | None = None  # what it last said of its ring
+        self.digest_heard: tuple[int, float] | None = None  # what it last said of its view, and when
         self.suspicion: Suspicion | None = None  # while it is suspected
         self.tombstone: Appointment | None = None  # while it is dead, or has left: when it is forgotten
         self.broadcast_number = 0  # the highest heard of this generation, and which of those just below
@@ -129,7 +131,7 @@ class Table:
                 member.since = now
             if member.generation != record.generation:
                 member.broadcast_number = member.broadcast_window = 0
-                member.ring = None
+                member.ring = member.digest_heard = None
             _, member.generation, member.incarnation, member.status, member.profile = record
         self._rehash(member, now)
         self._relist(member)

@@ -497,3 +497,11 @@ FLIP_PATIENCE_S = 3.0
 FLIP_STALL_S = 30.0
 """For each rank: if no epoch came for so long while something is pending, a voter goes on by itself, though
 those above it live."""
+
+# -- gossip --------------------------------------------------------------------------------------
+
+KEEP_MEMBERS_INTERVAL_S = 2.0
+"""Between two commits of who is known: what is lost with a crash in between, others tell again."""
+
+SCAN_ENTRIES_MAX = 1_024
+"""Read from a node's storage in one call, where all of a range is wanted."""
