@@ -30,18 +30,9 @@ class AsyncioLine(LoopLine):
 
     def __init__(self, contact: Contact, caller: Caller, driver: Driver) -> None:
         super().__init__(contact, caller, driver)
-        self.sock: socket.socket | None = None
         self.opening: asyncio.Task[None] | None = None
         self.is_flush_due = False
         self.is_writing = False
-
-    def let_go(self) -> None:
-        sock, self.sock = self.sock, None
-        if sock is not None:
-            sock.close()
-
-    def __del__(self) -> None:
-        self.let_go()
 
 
 class AsyncioLines(LoopLines):
@@ -104,9 +95,7 @@ class AsyncioLines(LoopLines):
 
     async def _connect(self, line: AsyncioLine) -> None:
         family, address = resolved(line.address) or await self._look_up(line.address)
-        line.sock = sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = line.own(socket.socket(family, socket.SOCK_STREAM))
         await self.loop.sock_connect(sock, address)
         if is_same_host(sock):
             self.client.session.is_near(line.contact)

@@ -46,6 +46,7 @@ class BlockingLine:
         self.sock = sock
         self._reader = FrameReader()
         self._patience_s = 0.0
+        weakref.finalize(self, sock.close)  # its thread ends, or its client is forgotten
 
     def set_patience(self, seconds: float) -> None:
         """How long sending and receiving may take, each time that they stall."""
@@ -94,9 +95,6 @@ class BlockingLine:
 
     def close(self) -> None:
         self.sock.close()
-
-    def __del__(self) -> None:
-        self.sock.close()  # of a thread that has ended
 
 
 class _Lines(threading.local):

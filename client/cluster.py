@@ -14,7 +14,7 @@ from ..node.config import GATE_TIMEOUT_S, MAP_BYTES, STORE_BYTES_MIN, VALUE_BYTE
 from ..node.durability import Durability
 from ..node.store import Store
 from .name import check_environment
-from .seeds import Seeds, is_of_nodes, joined, parse_seeds, secret_from_variables
+from .seeds import Seeds, is_of_nodes, joined, parse_seeds, require_msgspec, secret_from_variables
 from .transport import current
 
 if TYPE_CHECKING:
@@ -273,14 +273,9 @@ def new_client(seeds: Seeds, secret: bytes, timeout_s: float) -> Client:
     Raises:
         ImportError: what that needs is not installed.
     """
-    try:
-        from .client import Client
-    except ModuleNotFoundError as error:
-        if error.name != "msgspec":
-            raise
-        raise ImportError(
-            "clusters of nodes need more than is installed: pip install ringdict[cluster]", name="msgspec"
-        ) from error
+    require_msgspec()
+    from .client import Client
+
     return Client(seeds, secret, timeout_s)
 
 

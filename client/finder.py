@@ -12,6 +12,7 @@ from ..node.catalogue import Record
 from ..node.entry import Stored
 from ..node.operation import Operation
 from ..node.table import Page
+from .seeds import require_msgspec
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class Finder(Protocol):
 def finder_of(cluster: Cluster) -> Finder:
     """How Dicts of that cluster are found."""
     if cluster.is_of_nodes:
+        require_msgspec()
         from . import remote
 
         return remote

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import socket
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,7 @@ class LoopLine:
     """One connection's bytes, without the connection: what to write, what becomes of what is read."""
 
     def __init__(self, contact: Contact, caller: Caller, driver: Driver) -> None:
+        self.sock: socket.socket | None = None
         self.contact = contact
         self.address = contact.address
         self._caller = caller
@@ -92,9 +94,19 @@ class LoopLine:
             self._driver.hear(self.address, reply)
         return greeted
 
+    def own(self, sock: socket.socket) -> socket.socket:
+        """Use this socket, and close it at the latest when this object is forgotten."""
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        weakref.finalize(self, sock.close)
+        return sock
+
     def let_go(self) -> None:
         """Close the socket, and say nothing."""
-        raise NotImplementedError
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
 
     def lose(self, error: Error) -> None:
         """The connection is gone: answer all that was asked over it."""

@@ -69,6 +69,16 @@ def split_address(address: str) -> tuple[str, int]:
     return bare, int(port)
 
 
+def require_msgspec() -> None:
+    """Raise ImportError, and say what to do, if what clusters of nodes need is not installed."""
+    try:
+        import msgspec  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "clusters of nodes need more than is installed: pip install ringdict[cluster]", name="msgspec"
+        ) from error
+
+
 def secret_from_variables() -> bytes:
     """The secret that `RINGDICT_SECRET` says, or the file that `RINGDICT_SECRET_FILE` names; else none.
 

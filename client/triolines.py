@@ -29,18 +29,9 @@ class TrioLine(LoopLine):
 
     def __init__(self, contact: Contact, caller: Caller, driver: Driver) -> None:
         super().__init__(contact, caller, driver)
-        self.sock: socket.socket | None = None
         self.scope = trio.CancelScope()
         #: The writing task, while it has nothing to do.
         self.writer: trio.lowlevel.Task | None = None
-
-    def let_go(self) -> None:
-        sock, self.sock = self.sock, None
-        if sock is not None:
-            sock.close()
-
-    def __del__(self) -> None:
-        self.let_go()
 
 
 class TrioLines(LoopLines):
@@ -126,9 +117,7 @@ class TrioLines(LoopLines):
 
     async def _connect(self, line: TrioLine) -> None:
         family, address = resolved(line.address) or await self._look_up(line.address)
-        line.sock = sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = line.own(socket.socket(family, socket.SOCK_STREAM))
         try:
             sock.connect(address)
         except BlockingIOError:
@@ -159,8 +148,6 @@ class TrioLines(LoopLines):
 
     async def _write(self, line: TrioLine) -> None:
         while True:
-            line.writer = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
             while line.sock is not None and line.is_greeted and (data := line.outgoing()):
                 try:
                     sent = line.sock.send(data)
@@ -171,6 +158,8 @@ class TrioLines(LoopLines):
                 if sent < len(data):
                     line.rest = data[sent:]
                     await trio.lowlevel.wait_writable(line.sock)
+            line.writer = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
 
     def flush_soon(self, line: LoopLine) -> None:
         assert isinstance(line, TrioLine)

@@ -76,6 +76,8 @@ class Node:
         self.decree: Decree | None = None
         #: Asked before anything else; what it returns is the answer, None: as usual.
         self.hook: Hook = lambda node, request: None
+        #: Whether the other nodes reach it.
+        self.is_reachable = True
         #: Questions are heard and not answered.
         self.is_mute = False
         self.asked: list[Request] = []
@@ -96,11 +98,13 @@ class Node:
         listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
         self.address = f"127.0.0.1:{listener.getsockname()[1]}"
         self._listener = listener
+        self.is_reachable = True
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def stop(self) -> None:
         """As a kill: connections break."""
         listener, self._listener = self._listener, None
+        self.is_reachable = False
         if listener is not None:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
@@ -153,7 +157,9 @@ class Node:
 class Nodes:
     """A cluster of them. Each node has all partitions that the table gives it."""
 
-    def __init__(self, count: int = 3, replicas: int = 3, secret: bytes = b"") -> None:
+    def __init__(
+        self, count: int = 3, replicas: int = 3, secret: bytes = b"", *, listening: bool = True
+    ) -> None:
         self.secret = secret
         self.cluster_id = b"c" * 16
         self.replicas = min(replicas, count)
@@ -163,7 +169,10 @@ class Nodes:
         self.version = 1 << 40
         self._lock = threading.Lock()
         for node in self.nodes:
-            node.start()
+            if listening:
+                node.start()
+            else:
+                node.address = f"node{node.number}:7600"
         self.decide(range(count))
 
     def __getitem__(self, number: int) -> Node:
@@ -228,7 +237,7 @@ class Nodes:
         match request:
             case AskRing():
                 told = b"" if decree is None or request.epoch == decree.epoch else encode_decree(decree)
-                known = [(n.member_id, n.address, n.is_up) for n in self.nodes]
+                known = [(n.member_id, n.address, n.is_reachable) for n in self.nodes]
                 return TellRing(number, told, known)
             case Resolve():
                 return self._resolve(request)
@@ -284,7 +293,7 @@ class Nodes:
 
     def _store(self, node: Node, dict_id: DictId, key: bytes, body: bytes, operation_id: bytes) -> int:
         self.version += 1
-        owners = [owner for owner in self.owners(dict_id, key, node.decree) if owner.is_up]
+        owners = [owner for owner in self.owners(dict_id, key, node.decree) if owner.is_reachable]
         for owner in owners:
             owner.entries[dict_id, key] = Entry(self._stamp(), body, 0, operation_id)
         return len(owners)
