@@ -185,6 +185,10 @@ class Nodes:
     def url(self) -> str:
         return "ringdict://" + ",".join(node.address for node in self.nodes)
 
+    def newest(self) -> dict[tuple[bytes, bytes], Entry]:
+        """A copy of what the node with the most entries has: for one that comes back, as if repaired."""
+        return dict(max((node for node in self.nodes), key=lambda node: len(node.entries)).entries)
+
     def close(self) -> None:
         for node in self.nodes:
             node.stop()

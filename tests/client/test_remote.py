@@ -34,7 +34,6 @@ from ringdict import (
 from ringdict.client.blocking import BlockingLine
 from ringdict.node.frame import encode_frame
 from ringdict.node.message import Get, Message, Put, Request
-
 from ringdict.node.wire import encode
 
 from .library import Asyncio, Library, Trio, true
@@ -109,7 +108,7 @@ def test_many_calls_share_one_connection_a_node(nodes: Nodes, d: Dict[Any, Any],
         async def one(number: int) -> None:
             assert await d.get.aio(number) == number
 
-        await on.together(*(lambda number=number: one(number) for number in range(200)))  # type: ignore[misc]
+        await on.together(*(lambda number=number: one(number) for number in range(200)))
         assert max(node.connections for node in nodes) <= 2  # and one that is being closed
 
     on.run(main)
@@ -263,7 +262,9 @@ def test_without_msgspec_it_says_what_to_install(nodes: Nodes) -> None:
         "try: d.hydrate()\n"
         "except ImportError as error: print(error)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert "pip install ringdict[cluster]" in ended.stdout, ended.stderr
 
 
@@ -300,7 +301,7 @@ def test_a_client_survives_any_order_of_deaths_without_being_rebuilt(
         in_colours(d, colour, "a", "b", "c")
         for number in dead:
             nodes[number].start()
-            nodes[number].entries = dict(max([n.entries for n in nodes], key=lambda entries: len(entries)))
+            nodes[number].entries = nodes.newest()
         in_colours(d, colour, "a", "b", "c")
     for node in nodes:
         node.stop()
@@ -337,7 +338,7 @@ def test_calls_that_wait_go_on_when_their_node_dies(nodes: Nodes, d: Dict[Any, A
             await true(on, lambda: nodes[0].asked_for(Get) > 0)
             nodes[0].stop()
 
-        await on.together(kill, *(lambda number=number: one(number) for number in range(60)))  # type: ignore[misc]
+        await on.together(kill, *(lambda number=number: one(number) for number in range(60)))
 
     on.run(main)
 
@@ -374,7 +375,7 @@ def test_a_cancelled_call_never_crosses_its_answer_into_another(
             assert await d.get.aio(number) == number
 
         for _ in range(3):
-            await on.together(*(lambda number=number: one(number) for number in range(100)))  # type: ignore[misc]
+            await on.together(*(lambda number=number: one(number) for number in range(100)))
 
     on.run(main)
     held.set()
