@@ -89,3 +89,6 @@ PAGE_PREFIX_BYTES_MAX = 4 * KIB
 
 LINE_BYTES_MAX = 64 * MIB
 """Waiting to be sent to one node by one event loop. Beyond it a question is not sent, and says so."""
+
+LOCAL_RETRY_S = 2.0
+"""Between two looks for a node on this host whose entries can be read past it: one question each."""

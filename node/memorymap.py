@@ -130,6 +130,38 @@ class SparseMap:
                 os.posix_fallocate(file.fileno(), size_bytes - 1, 1)  # a hole: a count may be damaged, too
 
 
+class ReadOnlyMap:
+    """The largest map that the system gives, for who only reads: no page of it is touched that is not
+    there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self) -> lmdb.Environment:
+        map_bytes = MAP_BYTES
+        while True:
+            try:
+                return lmdb.Environment(
+                    str(self._folder),
+                    map_size=map_bytes,
+                    readonly=True,
+                    create=False,
+                    max_readers=READERS_MAX,
+                    max_spare_txns=0,
+                    lib_version=LMDB_MAJOR,
+                )
+            except lmdb.MemoryError as error:
+                if map_bytes // 2 < MAP_BYTES_MIN:
+                    raise MemoryError from error
+                map_bytes //= 2
+
+    def grow(self, environment: lmdb.Environment, size_bytes_max: int | None) -> None:
+        raise AssertionError(f"{environment} is only read: it needs no room for {size_bytes_max}")
+
+    def adopt(self, environment: lmdb.Environment) -> None:
+        environment.set_mapsize(0)
+
+
 class ReservedMap:
     """A map over a file that the disk has all blocks of."""
 

@@ -14,6 +14,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
+from struct import error as StructError  # noqa: N812 - it is one
+from typing import Generic, NamedTuple, TypeVar
 
 from xxhash import xxh3_64_digest
 
@@ -22,6 +24,8 @@ from .clock import SystemNanosecondClock
 from .config import PAGE_SHOWN_AGE_S_MAX, PAGE_SHOWN_BYTES_MAX
 from .datafile import reserve_file
 from .hostmark import NOWHERE, host_mark
+
+T = TypeVar("T")
 
 NAME = "status"
 FILE_BYTES = 4096
@@ -77,16 +81,27 @@ class StatusPage:
         self._map.close()
 
 
-class PageReader:
-    """The page of the node in `folder`, as a client sees it.
+class Shown(NamedTuple, Generic[T]):
+    """What a node showed, as it was read once."""
+
+    serial: int
+    #: Of which start of the node it is.
+    start: bytes
+    content: T
+
+
+class PageReader(Generic[T]):
+    """The page of the node in `folder`, as a client sees it; `decode` makes sense of what is shown.
 
     Raises:
         OSError: there is none, or it may not be read.
     """
 
-    __slots__ = ("_map", "_mark", "_now_ns", "_serial", "_words", "shown", "start")
+    __slots__ = ("_decode", "_map", "_mark", "_now_ns", "_shown", "_words")
 
-    def __init__(self, folder: Path, now_ns: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, folder: Path, decode: Callable[[bytes], T], now_ns: Callable[[], int] | None = None
+    ) -> None:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if os.fstat(descriptor).st_size < FILE_BYTES:
@@ -95,35 +110,40 @@ class PageReader:
         finally:
             os.close(descriptor)
         self._words = memoryview(self._map).cast("Q")
+        self._decode = decode
         self._now_ns = now_ns or SystemNanosecondClock().now_ns
         self._mark = host_mark()
-        self._serial = 0
-        #: What was shown when `look` found something new, and of which start of the node.
-        self.shown = b""
-        self.start = b""
+        self._shown: Shown[T] | None = None
 
-    def look(self) -> bool | None:
-        """Whether the page can be believed: True if it is as it was at the last look, None if there is
-        another, which is in `shown` now, and has to be looked at once more."""
+    def look(self) -> Shown[T] | None:
+        """What is shown now; None: nothing that can be believed."""
         words = self._words
         if not 0 <= self._now_ns() - words[STAMP] < AGE_NS_MAX:
-            return False
-        serial = words[SERIAL]
-        if serial == self._serial and serial:
-            return True
+            return None
+        shown = self._shown
+        if shown is not None and shown.serial == words[SERIAL]:
+            return shown
+        return self._read()
+
+    def _read(self) -> Shown[T] | None:
+        serial = self._words[SERIAL]
         page = self._map[:]
         checksum, mark, start, length = HEAD.unpack_from(page, HEAD_AT)
         if (
             not serial
-            or words[SERIAL] != serial
+            or self._words[SERIAL] != serial
             or length > PAGE_SHOWN_BYTES_MAX
             or checksum != xxh3_64_digest(page[MARK_AT : SHOWN_AT + length])
             or mark != self._mark
             or mark == NOWHERE
         ):
-            return False
-        self._serial, self.start, self.shown = serial, start, page[SHOWN_AT : SHOWN_AT + length]
-        return None
+            return None
+        try:
+            content = self._decode(page[SHOWN_AT : SHOWN_AT + length])
+        except StructError:
+            return None  # of another version
+        self._shown = shown = Shown(serial, start, content)
+        return shown
 
     def close(self) -> None:
         """Look no more."""

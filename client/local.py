@@ -1,0 +1,172 @@
+"""Reads past a node on this host, from the memory that it maps: no message, no wait.
+
+Rules of this file:
+1. What is read here keeps the session's promises (memory.py) as an answer of a node does. What is older than
+   this client has seen is no answer.
+2. Whatever stands in the way (another host, no right to read, a node that is dead, stopped, behind, or does
+   not own the key) means: ask a node. It is tried again now and then.
+3. One process has the entries of a folder open once, whatever the number of its clients.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..exception import Error
+from ..node.entry import DamagedEntryError
+from ..node.hostmark import host_mark
+from ..node.localstore import NOT_HERE, LocalStore, LocalTable, Look, Missing
+from ..node.message import AskFolder, TellFolder
+from ..node.transaction import DictGoneError
+from .config import LOCAL_RETRY_S, READ_PATIENCE_S
+from .instruction import Ask, Miss, Plan
+from .reading import Reads
+from .session import Session
+
+Body = bytes | None
+
+
+class LocalReader:
+    """What one client reads past nodes. Threads may share it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._memory = session.memory
+        self._store: LocalStore | None = None
+        self._tables: dict[bytes, LocalTable] = {}
+        #: When to look for a node's folder again, by the session's clock.
+        self._seek_at_s = 0.0
+        self._closed = False
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def read(self, dict_id: bytes, key: bytes, key_hash: int, reads: Reads) -> Body | Missing:
+        """The value's bytes of a key of that hash, None if it is absent; NOT_HERE: ask a node."""
+        if self._store is None or reads is Reads.PRIMARY:
+            return NOT_HERE
+        table = self._tables.get(dict_id) or self._table(dict_id)
+        route = self._session.route
+        try:
+            look = table.look(key, key_hash, route.epoch if route is not None else 0)
+        except (Error, DictGoneError, DamagedEntryError):
+            return NOT_HERE
+        if look is NOT_HERE:
+            return NOT_HERE
+        if self._memory.look(key_hash) == look[0]:  # the commonest case: it was seen before
+            return look[1]
+        return look[1] if self._accepts(look, key_hash, reads) else NOT_HERE
+
+    def read_many(
+        self, dict_id: bytes, keys: Sequence[tuple[bytes, int]], reads: Reads
+    ) -> list[Body | Missing]:
+        """As `read`, for keys with their hashes, in their order and from one moment."""
+        if self._store is None or reads is Reads.PRIMARY:
+            return [NOT_HERE] * len(keys)
+        table = self._tables.get(dict_id) or self._table(dict_id)
+        route = self._session.route
+        try:
+            looks = table.look_many(keys, route.epoch if route is not None else 0)
+        except (Error, DictGoneError, DamagedEntryError):
+            return [NOT_HERE] * len(keys)
+        return [
+            look.body if look is not NOT_HERE and self._accepts(look, key_hash, reads) else NOT_HERE
+            for look, (_, key_hash) in zip(looks, keys, strict=True)
+        ]
+
+    def _accepts(self, look: Look, key_hash: int, reads: Reads) -> bool:
+        """Whether this client may see it; then it remembers that it did."""
+        session = self._session
+        if reads is not Reads.ANY:
+            if self._memory.is_older(key_hash, look.stamp, session.now_s()):
+                return False
+            expires_s = 0.0
+            if look.expires_ms:
+                expires_s = session.now_s() + (look.expires_ms - session.wall_ms()) / 1000
+            self._memory.see(key_hash, look.stamp, expires_s)
+        return True
+
+    def _table(self, dict_id: bytes) -> LocalTable:
+        assert self._store is not None
+        table = self._tables[dict_id] = LocalTable(self._store, dict_id)
+        return table
+
+    # -- finding -----------------------------------------------------------------------------------
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `seek` may be of use now: nothing was found yet, or what was found answers no more."""
+        if self._closed or self._session.now_s() < self._seek_at_s:
+            return False
+        store = self._store
+        return store is None or not store.is_alive()
+
+    def seek(self) -> Plan[None]:
+        """Ask the nodes on this host where their entries are, until one of them can be read."""
+        session = self._session
+        self._seek_at_s = session.now_s() + LOCAL_RETRY_S
+        route = session.route
+        near = [contact for contact in route.contacts if contact.is_near] if route is not None else []
+        for contact in near:
+            if not contact.is_routable(session.now_s()):
+                continue
+            patience_s = contact.begin(session.now_s(), READ_PATIENCE_S, others=True)
+            reply = yield Ask(contact, AskFolder(session.number(), host_mark()), patience_s)
+            if type(reply) is Miss:
+                contact.miss(session.now_s())
+                continue
+            contact.hit()
+            if type(reply) is TellFolder and reply.folder and self.use(Path(reply.folder)):
+                return
+
+    def use(self, folder: Path) -> bool:
+        """Read what the node in `folder` has; whether that can be done."""
+        with _lock:
+            if self._closed:
+                return False
+            self._leave()
+            store = _rent(folder)
+            try:
+                store.open()
+            except Error:
+                _give_back(store)
+                return False
+            self._store = store
+            return True
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        with _lock:
+            self._closed = True
+            self._leave()
+
+    def _leave(self) -> None:
+        store, self._store = self._store, None
+        self._tables = {}
+        if store is not None:
+            _give_back(store)
+
+
+# -- what this process has open --------------------------------------------------------------------
+
+_lock = threading.RLock()
+_stores: dict[Path, LocalStore] = {}
+_users: dict[Path, int] = {}
+
+
+def _rent(folder: Path) -> LocalStore:
+    store = _stores.get(folder)
+    if store is None:
+        store = _stores[folder] = LocalStore(folder)
+        _users[folder] = 0
+    _users[folder] += 1
+    return store
+
+
+def _give_back(store: LocalStore) -> None:
+    folder = store.folder
+    _users[folder] -= 1
+    if not _users[folder]:
+        del _stores[folder], _users[folder]
+        store.close()

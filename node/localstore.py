@@ -1,0 +1,163 @@
+"""A node's entries, read past the node by a client on its host, through the memory that both map.
+
+Rules of this file:
+1. Nothing is written: but for LMDB's table of readers, and the instant that something was seen expired at.
+2. An answer counts only if the node's page says *after* the read that the node lives and serves the
+   partition.
+   So it is one that the node might have given itself.
+3. Who cannot read so does not know anything: never that a key is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from xxhash import xxh3_64_intdigest
+
+from ..exception import UnavailableError
+from . import layout
+from .config import KEY_INLINE_BYTES_MAX
+from .entry import BEHIND, CHECKSUM_BYTES, CHECKSUM_MASK, EXTRAS, HEADER_BYTES, DamagedEntryError, body_of
+from .folder import ENTRIES, STAMP
+from .memorymap import ReadOnlyMap
+from .message import Stamp
+from .rank import NO_STAMP
+from .serving import Serving
+from .stampcell import StampCell
+from .statuspage import PageReader
+from .store import Store
+from .table import PARTITION_MASK, PARTITION_NAMES, VALUELESS, Table
+
+
+class NotHere(Enum):
+    """No answer: ask a node."""
+
+    NOT_HERE = 0
+
+
+NOT_HERE: Final = NotHere.NOT_HERE
+Missing: TypeAlias = Literal[NotHere.NOT_HERE]
+
+
+class Look(NamedTuple):
+    """What a key is here: stamp of what stands, value's bytes if it is visible, ms since 1970 at which it
+    expires (0: never)."""
+
+    stamp: Stamp
+    body: bytes | None
+    expires_ms: int
+
+
+NOTHING = Look(NO_STAMP, None, 0)
+
+
+class LocalStore(Store):
+    """The entries of the node in `folder`. Opening it is `UnavailableError` where no node on this host serves
+    it now, or this process may not read it.
+
+    Only its tables are of use (`LocalTable`); it takes no writes. Safe to share between threads, and usable
+    after a fork.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, background=False)
+        self.page: PageReader[Serving] | None = None
+        self._start = b""
+
+    def _open(self) -> None:
+        if self.page is None:
+            self.page = PageReader(self.folder, Serving.decode)
+        shown = self.page.look()
+        if shown is None:
+            raise UnavailableError(f"no node on this host serves {self.folder}")
+        self.environment.map = ReadOnlyMap(self.folder / ENTRIES)
+        self.environment.open()
+        with self.environment.reading() as transaction:  # another process may have this one's number
+            if transaction.get(layout.META) is None:
+                raise UnavailableError(f"there is no store in {self.folder}")
+        self._cell = self._cell or StampCell(self.folder / STAMP)
+        self._start = shown.start
+        self._opened = True
+
+    def wake_sweeper(self) -> None:
+        """Nothing is swept past a node."""
+
+    def serves(self, partition: int, epoch: int) -> bool:
+        """Whether what was just read of a partition is what the node would have answered, in an epoch that is
+        not older than this."""
+        page = self.page
+        shown = page.look() if page is not None else None
+        if shown is None:
+            return False
+        if shown.start != self._start:  # it may be another file by now
+            self.reopen()
+            return False
+        serving = shown.content
+        return serving.mark[0] >= epoch and serving.serves(partition)
+
+    def is_alive(self) -> bool:
+        """Whether the node shows that it lives."""
+        return self.page is not None and self.page.look() is not None
+
+    def reopen(self) -> None:
+        """Be opened anew at the next read."""
+        with self._opening:
+            self._opened = False
+            self.environment.shut()
+
+    def close(self) -> None:
+        super().close()
+        page, self.page = self.page, None
+        if page is not None:
+            page.close()
+
+
+class LocalTable(Table):
+    """One Dict, read past a node."""
+
+    __slots__ = ()
+    store: LocalStore
+
+    def look(self, key: bytes, key_hash: int, epoch: int) -> Look | Missing:
+        """What a key is, as a node in that epoch or a later one has it.
+
+        Raises:
+            DictGoneError, DamagedEntryError, Error: it cannot be told here.
+        """
+        stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
+        partition = key_hash & PARTITION_MASK
+        place = self.dict_id + PARTITION_NAMES[partition] + stored
+        cleared_at, raw = self._environment.read_entry(self, place)
+        if not self.store.serves(partition, epoch):
+            return NOT_HERE
+        return NOTHING if raw is None else self._judged(raw, key_hash, cleared_at)
+
+    def look_many(self, keys: Sequence[tuple[bytes, int]], epoch: int) -> list[Look | Missing]:
+        """What keys of these hashes are, in their order, from one snapshot. Raises as `look`."""
+        located = [self.locate(key) for key, _ in keys]
+        with self.store.reading() as transaction:
+            cleared_at = self.cleared_at(transaction)
+            found = [transaction.get(each.place) for each in located]
+        serves = self.store.serves
+        return [
+            NOT_HERE
+            if not serves(each.key_hash & PARTITION_MASK, epoch)
+            else NOTHING
+            if raw is None
+            else self._judged(raw, each.key_hash, cleared_at)
+            for each, raw in zip(located, found, strict=True)
+        ]
+
+    def _judged(self, raw: bytes, key_hash: int, cleared_at: int) -> Look:
+        if len(raw) < HEADER_BYTES or xxh3_64_intdigest(
+            raw[CHECKSUM_BYTES:], key_hash
+        ) & CHECKSUM_MASK != int.from_bytes(raw[:CHECKSUM_BYTES], "big"):
+            raise DamagedEntryError
+        flags, version, node, touch, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
+        stamp = (version, node, touch)
+        if version <= cleared_at or flags & VALUELESS or (expires_ms and self.store.expired(expires_ms)):
+            return Look(stamp, None, 0)
+        return Look(stamp, body_of(raw) if flags & EXTRAS else raw[HEADER_BYTES:], expires_ms)
