@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from ringdict.exception import Error
 from ringdict.node import layout
+from ringdict.node.bus import Bus
+from ringdict.node.convergence import Convergence
 from ringdict.node.durability import Durability
 from ringdict.node.entry import NO_OPERATION, Stored, encode
+from ringdict.node.hints import Hints
+from ringdict.node.message import Mark, Reply, Request
+from ringdict.node.nameexchange import NameExchange
+from ringdict.node.names import Names
+from ringdict.node.peermessage import Applied, Replicate
 from ringdict.node.replica import Replica, place_of
-from ringdict.node.stretch import Row
+from ringdict.node.replicadesk import ReplicaDesk
+from ringdict.node.ringview import RingView
+from ringdict.node.stretch import Row, partition_at
 from ringdict.node.transaction import DictState
-from ringdict.node.world import Address, World
+from ringdict.node.wire import decode
+from ringdict.node.world import NS_PER_MS, Address, NodeId, World
+from ringdict.ring.decree import Decree
+from ringdict.ring.member import Member as RingMember
+from ringdict.ring.member import MemberState
 from ringdict.ring.partition import dict_seed, key_hash
+from ringdict.ring.table import Table
+from ringdict.sim.network import Noise
 from ringdict.sim.simulation import Simulation
 
 DICT = b"dict-id8"
@@ -85,3 +102,156 @@ class One:
     def contents(self) -> dict[bytes, bytes]:
         """All that stands there."""
         return dict(self.storage.scan((256).to_bytes(8, "big"), b"\xff" * 20, 1_000_000))
+
+
+class Member:
+    """A process of what keeps replicas equal, and nothing else: writes come from the test."""
+
+    def __init__(self, world: World, cluster: Cluster) -> None:
+        self.world = world
+        self.cluster = cluster
+        self.node = world.identity.node
+        cluster.addresses[self.node] = world.identity.address
+        cluster.members[world.identity.address] = self
+        self.storage = world.storage("entries", Durability.NONE)
+        self.replica = Replica(world, self.storage, lambda: NOW_MS)
+        self.bus = Bus(world, self)
+        self.desk = ReplicaDesk(self.bus, self, self.replica)
+        self.names = Names(world, self.storage, self.replica)
+        self.exchange = NameExchange(world, self.bus, self.names, self.desk)
+        self.hints = cluster.hints(world, world.storage("hints"), self.bus, self.replica, self.hear)
+        self.convergence = cluster.convergence(
+            world, self.replica, self.bus, self.hear, tail_lost=cluster.tail_lost
+        )
+        self.handlers = {**self.desk.handlers(), **self.exchange.handlers()}
+        self.heard: list[tuple[NodeId, Mark]] = []
+        #: How often it was asked what, by name of the kind.
+        self.asked: Counter[str] = Counter()
+        if cluster.decree is not None:
+            self.set_decree(cluster.decree)
+
+    def set_decree(self, decree: Decree) -> None:
+        """Go by a ring."""
+        self.view = RingView(decree, self.node)
+        for part in (self.desk, self.exchange, self.hints, self.convergence):
+            part.set_view(self.view)
+
+    def address_of(self, node: NodeId) -> Address | None:
+        return self.cluster.addresses.get(node)
+
+    def hear(self, node: NodeId, mark: Mark) -> None:
+        self.heard.append((node, mark))
+
+    def on_frame(self, source: Address, frame: bytes) -> None:
+        message = decode(frame)
+        if isinstance(message, Reply):
+            self.bus.hear(source, message)
+        else:
+            assert isinstance(message, Request)
+            self.asked[type(message).__name__] += 1
+            self.handlers[type(message)](source, message)
+
+    def on_datagram(self, _source: Address, _datagram: bytes) -> None:
+        raise NotImplementedError
+
+    def write(self, *rows: Row, hint: bool = True) -> None:
+        """Coordinate a write as simply as can be: here, and to all other writers; hints for who is silent."""
+        for place, raw in rows:
+            writers = self.view.writers(partition_at(place))
+            if self.node in writers:
+                self.replica.apply([(place, raw)], lambda _error, _newer: None)
+            for node in writers:
+                if node != self.node:
+                    self._send(node, (place, raw), hint=hint)
+
+    def _send(self, node: NodeId, row_: Row, *, hint: bool) -> None:
+        def answered(reply: Reply | None) -> None:
+            if not isinstance(reply, Applied) and hint:
+                self.hints.add(node, [row_], lambda _error: None)
+
+        self.bus.ask(node, Replicate(0, self.view.mark, [row_]), answered, 200 * NS_PER_MS)
+
+    def contents(self) -> dict[bytes, bytes]:
+        """All entries that stand here, of partitions that this node keeps."""
+        rows = self.storage.scan((256).to_bytes(8, "big"), b"\xff" * 20, 1_000_000)
+        return {place: raw for place, raw in rows if self.view.keeps(partition_at(place))}
+
+    def validate(self) -> None:
+        self.bus.validate()
+
+
+class Cluster:
+    """Members on made-up hosts, who all own everything if there are at most three."""
+
+    hints = Hints
+    convergence = Convergence
+    tail_lost = False
+
+    def __init__(self, count: int, seed: int = 1, noise: Noise | None = None) -> None:
+        self.simulation = Simulation(seed, noise)
+        self.addresses: dict[NodeId, Address] = {}
+        self.members: dict[Address, Member] = {}
+        self.decree: Decree | None = None
+        self.hosts = [self.simulation.host(f"n{number}", self._make) for number in range(count)]
+        self.run_for(0.1)
+        self.set_ring()
+
+    def _make(self, world: World) -> Member:
+        return Member(world, self)
+
+    def __getitem__(self, number: int) -> Member:
+        return self.members[Address(f"n{number}")]
+
+    def __iter__(self) -> Iterator[Member]:
+        return (self[number] for number in range(len(self.hosts)))
+
+    def set_ring(self, owning: Sequence[int] | None = None, pending: Sequence[int] | None = None) -> None:
+        """The next epoch: the data belongs to those members, and goes to those that are pending."""
+        epoch = 1 if self.decree is None else self.decree.epoch + 1
+        every = [RingMember(member.node, MemberState.ACTIVE, 1, "", "10.0.0.1:7000") for member in self]
+        table = self._table(every, range(len(every)) if owning is None else owning)
+        self.decree = Decree(
+            b"cluster-of-tests",
+            epoch,
+            bytes(8) if epoch == 1 else b"a parent",
+            tuple(every),
+            table,
+            None if pending is None else self._table(every, pending),
+            (1,) * layout.PARTITIONS,
+            ((),) * layout.PARTITIONS,
+        )
+        for member in self:
+            member.set_decree(self.decree)
+
+    @staticmethod
+    def _table(every: list[RingMember], owning: Sequence[int]) -> Table:
+        count = len(owning)
+        rows = [
+            [owning[(number + place) % count] for place in range(min(3, count))]
+            for number in range(layout.PARTITIONS)
+        ]
+        return Table.of(rows, 3)
+
+    def run_for(self, span_s: float) -> None:
+        self.simulation.run_for(span_s)
+
+    def split(self, *numbers: int) -> AbstractContextManager[None]:
+        """Cut these members off from the others, as long as the context lasts."""
+        addresses = [host.address for host in self.hosts]
+        side = {addresses[number] for number in numbers}
+        return self.simulation.network.partition(side, set(addresses) - side)
+
+    def assert_equal(self) -> None:
+        """Assert that all who keep a partition hold the same there."""
+        for partition_holder in self:
+            mine = partition_holder.contents()
+            for other in self:
+                theirs = other.contents()
+                assert {
+                    place: raw for place, raw in mine.items() if other.view.keeps(partition_at(place))
+                } == {
+                    place: raw
+                    for place, raw in theirs.items()
+                    if partition_holder.view.keeps(partition_at(place))
+                }
+            partition_holder.replica.validate()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ringdict.node.entry import DamagedEntryError
-from ringdict.node.transaction import DictGoneError
+from ringdict.exception import StoreFullError
+from ringdict.node import layout, replica, stretch, tally
+from ringdict.node.entry import EXPIRED, TOMBSTONE, DamagedEntryError, decode, whole_key
+from ringdict.node.replica import fault_of
+from ringdict.node.stretch import partition_at
+from ringdict.node.tally import key_hash_at
+from ringdict.node.transaction import DictGoneError, DictState
 
-from .replicas import DICT, EVERYWHERE, NOW_MS, One, row
+from .replicas import DICT, EVERYWHERE, NOW_MS, OTHER, One, row
 
 
 def test_what_was_applied_is_read() -> None:
@@ -55,3 +64,188 @@ def test_a_damaged_entry_is_named_and_replaced_by_a_healthy_one() -> None:
     assert one.replica.page(DICT, EVERYWHERE, b"").rows == [(b"\x03a", None)]
     one.apply((place, raw))
     assert one.replica.page(DICT, EVERYWHERE, b"").rows == [(b"\x03a", b"value")]
+
+
+# -- stretches, against a model ----------------------------------------------------------------------
+
+KEYS = [
+    b"\x03%s" % key for key in (b"a", b"ab", b"abc", b"b", b"ba" * 250, b"ba" * 250 + b"c", b"\x00", b"\xff")
+]
+keys = st.sampled_from(KEYS) | st.binary(max_size=3).map(lambda some: b"\x03" + some)
+some_rows = st.lists(
+    st.builds(
+        row,
+        keys,
+        st.integers(1, 4),
+        st.binary(max_size=4),
+        dict_id=st.sampled_from([DICT, DICT, DICT, OTHER]),
+        expires_ms=st.sampled_from([0, 0, NOW_MS, NOW_MS + 1]),
+        flags=st.sampled_from([0, 0, 0, TOMBSTONE, EXPIRED]),
+    ),
+    max_size=40,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_stretches() -> Iterator[None]:
+    """Stretches so short that every scan has several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretch, "SCAN_ROWS_MIN", 1)
+        patch.setattr(stretch, "SCAN_ROWS_MAX", 3)
+        patch.setattr(stretch, "PAGE_JUMPS_MAX", 4)
+        patch.setattr(replica, "PAGE_ENTRIES_MAX", 3)
+        patch.setattr(replica, "COUNT_ROWS_MAX", 3)
+        patch.setattr(tally, "MEASURE_ROWS_MAX", 2)
+        yield
+
+
+@given(
+    some_rows,
+    st.sampled_from([b"", b"\x03a", b"\x03b", b"\x03" + b"ba" * 249, b"\x03" + b"ba" * 250 + b"c"]),
+    st.sets(st.integers(0, layout.PARTITIONS - 1)) | st.just(set(range(layout.PARTITIONS))),
+    st.integers(0, 2),
+)
+def test_pages_show_each_visible_entry_of_the_wanted_partitions_once_and_in_order(
+    some: list[tuple[bytes, bytes]], prefix: bytes, partitions: set[int], cleared_at: int
+) -> None:
+    one = One()
+    one.apply(*some)
+    one.storage.commit({layout.STATE + DICT: DictState(cleared_at, 0, 0, 0, 0).encode()}, lambda _: None)
+    one.replica.dict_changed(DICT)
+    wanted = [
+        (whole_key(raw) or place[10:], entry.body)
+        for place, raw in sorted(one.contents().items())
+        if place.startswith(DICT) and partition_at(place) in partitions
+        for entry in [decode(raw, key_hash_at(place, raw))]
+        if entry.version > cleared_at and not entry.flags and not 0 < entry.expires_ms <= NOW_MS
+    ]
+    bitmap = sum(1 << partition for partition in partitions).to_bytes(layout.PARTITIONS // 8, "little")
+    start, found = b"", []
+    for _ in range(10_000):
+        page = one.replica.page(DICT, bitmap, start, prefix)
+        assert len(page.rows) <= 3
+        found += page.rows
+        start = page.next
+        if not start:
+            break
+    assert found == [(key, body) for key, body in wanted if key.startswith(prefix)]
+    entries = size_bytes = 0
+    for _ in range(10_000):
+        counted = one.replica.count(DICT, bitmap, start)
+        entries += counted.entries
+        size_bytes += counted.size_bytes
+        start = counted.next
+        if not start:
+            break
+    assert entries == len(wanted)
+    assert size_bytes == sum(len(key) + len(body) for key, body in wanted)
+
+
+@given(some_rows, some_rows, st.integers(0, 6))
+def test_sums_are_those_of_what_is_there_whatever_comes_while_they_are_found(
+    some: list[tuple[bytes, bytes]], more: list[tuple[bytes, bytes]], steps: int
+) -> None:
+    one = One()
+    one.apply(*some)
+    partitions = sorted({partition_at(place) for place, _ in some + more})
+    for partition in partitions:
+        for _ in range(steps):
+            one.replica.measure(partition)
+    one.apply(*more)
+    for partition in partitions:
+        while not one.replica.measure(partition):
+            pass
+    one.replica.validate()
+    assert len(one.contents()) == sum(
+        tally_.entries for partition in partitions if (tally_ := one.replica.tally(partition)) is not None
+    )
+
+
+@given(some_rows)
+def test_places_show_each_entry_of_a_partition_once_and_in_order(some: list[tuple[bytes, bytes]]) -> None:
+    one = One()
+    one.apply(*some)
+    for partition in {partition_at(place) for place, _ in some}:
+        start, found = b"", []
+        for _ in range(10_000):
+            rows, start = one.replica.places(partition, start, 2)
+            found += rows
+            if not start:
+                break
+        assert found == [
+            (place, raw[:25])
+            for place, raw in sorted(one.contents().items())
+            if partition_at(place) == partition
+        ]
+
+
+def test_locks_are_no_entries() -> None:
+    one = One()
+    place, raw = row(b"a")
+    one.storage.commit({place[:10] + b"\x01\x03a": b"a lock"}, lambda _: None)
+    one.apply((place, raw))
+    assert one.replica.count(DICT, EVERYWHERE, b"").entries == 1
+    assert one.replica.page(DICT, EVERYWHERE, b"").rows == [(b"\x03a", b"\x01")]
+    assert one.replica.places(partition_at(place), b"", 10)[0] == [(place, raw[:25])]
+
+
+# -- what others send, and what disks do -----------------------------------------------------------
+
+
+def test_what_is_no_entry_of_its_place_is_told_from_one_that_is() -> None:
+    place, raw = row(b"a")
+    other, _ = row(b"b")
+    long_place, long_raw = row(b"x" * 600)
+    assert fault_of(place, raw) == fault_of(long_place, long_raw) == ""
+    for wrong_place, wrong_raw in (
+        (b"", raw),
+        (place[:10], raw),
+        (bytes(8) + place[8:], raw),
+        (place[:8] + b"\x03\xff" + place[10:], raw),
+        (place[:10] + b"\x01" + place[10:], raw),
+        (other, raw),
+        (place, raw[:-1] + b"?"),
+        (place, raw[:20]),
+        (place, b""),
+        (long_place[:-1] + b"?", long_raw),
+        (place + b"x" * 600, raw),
+    ):
+        assert fault_of(wrong_place, wrong_raw), (wrong_place, wrong_raw)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_no_bytes_that_somebody_sends_do_any_harm(place: bytes, raw: bytes) -> None:
+    assert fault_of(place, raw)
+
+
+def test_after_a_full_disk_took_writes_back_sums_are_found_anew() -> None:
+    one = One()
+    place, raw = row(b"a", 1)
+    one.apply((place, raw))
+    partition = partition_at(place)
+    assert one.replica.measure(partition)
+    before = one.replica.sums([partition])
+    one.host.disk.full = True
+    one.replica.apply([row(b"a", 2)], lambda error, newer: one.answers.append((error, newer)))
+    one.settle()
+    assert isinstance(one.answers[-1][0], StoreFullError)
+    assert one.replica.sums([partition]) is None
+    assert one.replica.measure(partition)
+    assert one.replica.sums([partition]) == before
+    assert one.contents()[place] == raw
+
+
+def test_what_a_disk_cannot_read_any_more_is_replaced_and_hides_nothing_beside_it() -> None:
+    one = One()
+    rows = [row(b"%d" % number) for number in range(20)]
+    one.apply(*rows)
+    assert one.host.disk.rot("entries")
+    shown = one.replica.page(DICT, EVERYWHERE, b"")
+    while shown.next:
+        page = one.replica.page(DICT, EVERYWHERE, shown.next)
+        shown = replica.Page(shown.rows + page.rows, page.next)
+    assert [body for _, body in shown.rows].count(None) <= 1
+    assert len(shown.rows) >= 19
+    one.apply(*rows)
+    assert one.replica.count(DICT, EVERYWHERE, b"").entries > 0
+    assert one.contents() == dict(rows)
