@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .blocking import BlockingLines
 from .dialling import Dialler
+from .local import LocalReader
 from .seeds import Seeds
 from .session import Session
 
@@ -35,6 +36,7 @@ class Client:
             timeout_s=timeout_s,
             zone=os.environ.get("RINGDICT_ZONE", ""),
         )
+        self.local = LocalReader(self.session)
         self.dialler = Dialler(secret, self._cluster_id)
         self.blocking = BlockingLines(self.session, self.dialler)
         #: Of the event loops that use it, by what each is known by.
@@ -47,6 +49,7 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
+        self.local.close()
         self.blocking.close()
         for lines in list(self.loops.values()):
             lines.close_soon()

@@ -10,8 +10,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from ..exception import Error
@@ -36,9 +38,13 @@ class LocalReader:
         self._memory = session.memory
         self._store: LocalStore | None = None
         self._tables: dict[bytes, LocalTable] = {}
-        #: When to look for a node's folder again, by the session's clock.
-        self._seek_at_s = 0.0
+        #: When to look for a node's folder again, by the session's clock: once there is a node on this host.
+        self._seek_at_s = inf
         self._closed = False
+        session.when_near = self._wake
+
+    def _wake(self) -> None:
+        self._seek_at_s = 0.0
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -108,6 +114,8 @@ class LocalReader:
         self._seek_at_s = session.now_s() + LOCAL_RETRY_S
         route = session.route
         near = [contact for contact in route.contacts if contact.is_near] if route is not None else []
+        if not near:
+            self._seek_at_s = inf
         for contact in near:
             if not contact.is_routable(session.now_s()):
                 continue
@@ -129,11 +137,14 @@ class LocalReader:
             store = _rent(folder)
             try:
                 store.open()
+                if store.is_alive():  # another client may have opened it long ago
+                    self._store = store
             except Error:
-                _give_back(store)
-                return False
-            self._store = store
-            return True
+                pass  # a node is asked instead
+            finally:
+                if self._store is None:
+                    _give_back(store)
+            return self._store is not None
 
     def close(self) -> None:
         """Read nothing any more."""
@@ -153,6 +164,8 @@ class LocalReader:
 _lock = threading.RLock()
 _stores: dict[Path, LocalStore] = {}
 _users: dict[Path, int] = {}
+
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def _rent(folder: Path) -> LocalStore:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
+from xxhash import xxh3_64_intdigest
+
 from ..exception import ClosedError
 from ..node.catalogue import Record, TakenError
 from ..node.entry import Stored
+from ..node.localstore import NOT_HERE
 from ..node.message import Absent, Present
 from ..node.operation import Operation, Put, PutMany, Touch
 from ..node.table import Page
@@ -34,7 +37,17 @@ class RemoteDict:
     """One Dict of a cluster of nodes. Every call raises `DictGoneError` once it was deleted, and
     `ClosedError` once its cluster was closed."""
 
-    __slots__ = ("_blocking", "_client", "_reads", "_seed", "_session", "cluster", "dict_id", "record")
+    __slots__ = (
+        "_blocking",
+        "_client",
+        "_local",
+        "_reads",
+        "_seed",
+        "_session",
+        "cluster",
+        "dict_id",
+        "record",
+    )
 
     def __init__(self, cluster: Cluster, dict_id: bytes, record: Record, reads: str) -> None:
         self.cluster = cluster
@@ -43,6 +56,7 @@ class RemoteDict:
         self._client = client = cluster.client
         self._session = client.session
         self._blocking = client.blocking
+        self._local = client.local
         self._seed = dict_seed(dict_id)
         self._reads = Reads(reads)
 
@@ -62,12 +76,26 @@ class RemoteDict:
 
     def read_now(self, key: bytes) -> bytes | None:
         """The value's bytes of a key, None if absent, blocking."""
-        hashed = key_hash(self._seed, key)
+        hashed = xxh3_64_intdigest(key, self._seed)
+        local = self._local.read(self.dict_id, key, hashed, self._reads)
+        if local is not NOT_HERE:
+            return local
+        if self._local.is_due:
+            self._blocking.run(self._local.seek())
         found = self._blocking.run(reading.get(self._session, self.dict_id, key, hashed, self._reads))
         return found.body if type(found) is Present else None
 
     async def read(self, io: Transport, key: bytes, *, fresh: bool = False) -> bytes | None:
         """The value's bytes of a key, None if absent."""
+        if not fresh and not self.cluster.closed:
+            hashed = xxh3_64_intdigest(key, self._seed)
+            local = self._local.read(self.dict_id, key, hashed, self._reads)
+            if local is not NOT_HERE:
+                if io.breathes:
+                    await io.breathe()
+                return local
+            if self._local.is_due:
+                await self._carry(io, self._local.seek())
         found = await self._carry(io, self._get(key, fresh=fresh))
         return found.body if type(found) is Present else None
 
@@ -92,8 +120,20 @@ class RemoteDict:
     ) -> list[bytes | None]:
         """The values' bytes of many keys, in their order."""
         hashed = [(key, key_hash(self._seed, key)) for key in keys]
-        plan = batching.get_many_fresh if fresh else batching.get_many
-        return await self._carry(io, plan(self._session, self.dict_id, hashed, self._reads))
+        if fresh or self.cluster.closed:
+            plan = batching.get_many_fresh if fresh else batching.get_many
+            return await self._carry(io, plan(self._session, self.dict_id, hashed, self._reads))
+        bodies = self._local.read_many(self.dict_id, hashed, self._reads)
+        rest = [pair for pair, body in zip(hashed, bodies, strict=True) if body is NOT_HERE]
+        asked: list[bytes | None] = []
+        if rest:
+            if self._local.is_due:
+                await self._carry(io, self._local.seek())
+            asked = await self._carry(io, batching.get_many(self._session, self.dict_id, rest, self._reads))
+        elif io.breathes:
+            await io.breathe()
+        others = iter(asked)
+        return [next(others) if body is NOT_HERE else body for body in bodies]
 
     async def page(self, io: Transport, start: bytes | None, prefix: bytes) -> Page:
         """A stretch of the Dict, from `start` (None: the beginning; else a page's `next`)."""

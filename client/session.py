@@ -82,6 +82,8 @@ class Session:
         self._decree = b""
         self._refreshed_s = -REFRESH_INTERVAL_S
         self._client = dice.randbytes(8)
+        #: Called when a node turned out to be on this host.
+        self.when_near: Callable[[], None] = lambda: None
 
     # -- small things ------------------------------------------------------------------------------
 
@@ -116,6 +118,7 @@ class Session:
             contact.is_near = True
             if self.route is not None:
                 self.route.settle()
+            self.when_near()
 
     # -- the ring ----------------------------------------------------------------------------------
 

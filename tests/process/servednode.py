@@ -95,7 +95,7 @@ class ServedNode:
         return id_
 
     def put(
-        self, id_: bytes, key: bytes, body: bytes, version: int, *, flags: int = 0, expires_ms: int = 0
+        self, id_: bytes, key: bytes, body: bytes, version: int, flags: int = 0, expires_ms: int = 0
     ) -> None:
         self.commit(dict([row(id_, key, body, version, flags=flags, expires_ms=expires_ms)]))
 
