@@ -84,7 +84,7 @@ def _run(argv: Sequence[str] | None, terminal: Terminal) -> int:
     try:
         args = parser.parse_args(argv, namespace=Arguments())
         if args.run is None and not args.version:
-            parser.error("say what to do: dict, demo or sim")
+            parser.error("say what to do: dict, status, ring, demo, sim …")
     except SystemExit as ended:  # argparse has said all there is to say
         return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     if args.run is None:
@@ -125,6 +125,12 @@ def _demo(args: Arguments, terminal: Terminal) -> ExitCode:
     return run(args, terminal)
 
 
+def _ring(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .client.shell.ring_commands import COMMANDS
+
+    return COMMANDS[args.command](args, terminal)
+
+
 def _sim(args: Arguments, terminal: Terminal) -> ExitCode:
     from .sim.command import COMMANDS
 
@@ -145,6 +151,7 @@ def _parser() -> Parser:
     commands = dict_group.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
     _add_dict_commands(commands)
     _add_entry_commands(commands)
+    _add_ring_commands(groups)
     _add_demo(groups)
     _add_sim(groups)
     return parser
@@ -207,6 +214,31 @@ def _add_entry_commands(commands: Commands) -> None:
     items.add_argument("--prefix", metavar="KEY", help="only keys that begin so: text, bytes, or a tuple")
     _notation(items, "the prefix is a Python literal")
     _form(items, "keys and values")
+
+
+def _add_ring_commands(groups: Commands) -> None:
+    status = _command(groups, "status", "tell how the nodes of a cluster are")
+    probe = status.add_mutually_exclusive_group()
+    probe.add_argument("--live", action="store_true", help="only whether the first node of the URL answers")
+    probe.add_argument("--ready", action="store_true", help="only whether it is ready to serve")
+
+    ring = _command(groups, "ring", "tell who owns what; with KEY, the way of one key")
+    ring.add_argument("key", metavar="KEY", nargs="?", default="", help="text, or what an option says")
+    ring.add_argument("--dict", metavar="NAME", help="the Dict that KEY is in")
+    ring.add_argument("-e", "--environment", metavar="NAME", help="where to look (RINGDICT_ENVIRONMENT)")
+    _notation(ring, "KEY is a Python literal")
+
+    leave = _command(groups, "leave", "have a node hand over what it holds, and leave the ring")
+    remove = _command(groups, "remove", "take a dead node out of the ring")
+    cancel = _command(groups, "join-cancel", "have a node that is joining not join")
+    for parser in (leave, remove, cancel):
+        parser.add_argument("name", metavar="NODE", help="its address, or the beginning of its id")
+        _yes(parser)
+    for command, parser in groups.choices.items():
+        if command in ("status", "ring", "leave", "remove", "join-cancel"):
+            parser.set_defaults(run=_ring, command=command)
+            parser.add_argument("--cluster", metavar="URL", help="ringdict://host:port (RINGDICT_URL)")
+            _json(parser)
 
 
 def _add_demo(groups: Commands) -> None:

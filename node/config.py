@@ -319,6 +319,16 @@ EVENTS_MAX = 256
 SERVE_S_MAX = 0.001
 """How long the connections may keep the event loop to themselves while there is ever more to do."""
 
+STOP_TIMEOUT_S = 5.0
+"""For a node that was asked to stop to finish what it has begun and to take its leave: orchestrators kill
+after 10 s or more."""
+
+STOP_POLL_S = 0.02
+"""Between two looks whether its last answers have gone out."""
+
+READY_POLL_S = 0.1
+"""Between two looks whether a node is ready: faster than any orchestrator asks."""
+
 LINGER_S = 0.000_040
 """After a turn that served, look again for so long before going to sleep: waking up costs as much, and a
 client that waits for its answer asks again within that time."""

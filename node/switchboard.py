@@ -270,6 +270,10 @@ class Switchboard:
                         self._watch(line)
                         self._account(line)
 
+    def has_unsent(self) -> bool:
+        """Whether answers wait for clients to take them."""
+        return any(line.queued_bytes for line in self._watched if line.role is Role.CLIENT)
+
     # -- who owes something ------------------------------------------------------------------------
 
     def _watch(self, line: Line) -> None:

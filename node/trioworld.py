@@ -307,6 +307,10 @@ class TrioWorld:
         """For storages: see `Home`."""
         self._turn.at_end(call)
 
+    def has_unsent(self) -> bool:
+        """Whether answers wait for clients to take them: not yet the moment to end."""
+        return self._board.has_unsent()
+
     # -- turns -------------------------------------------------------------------------------------
 
     def _call(self, call: Callable[[], None]) -> None:

@@ -62,6 +62,7 @@ MAY_KNOW_EVENT_LOOPS = {
     "client/transport.py": "the shell that carries one call on three kinds of loop",
     "client/triolines.py": "the shell of a client: connections in a Trio run",
     "node/epollcarrier.py": "the shell of a node: all connections in one task, on Linux",
+    "node/hosting.py": "the shell of a node: from its start to the signal that ends it",
     "node/peer.py": "the shell of a node: calling other nodes",
     "node/sockets.py": "the shell of a node: the operating system's sockets",
     "node/streamcarrier.py": "the shell of a node: two tasks a connection, elsewhere and in the simulator",

@@ -68,6 +68,9 @@ class Arguments(Namespace):
     luck: int
     skip: float
     file: str
+    live: bool
+    ready: bool
+    dict: str | None
 
     def read_key(self) -> Hashable:
         """KEY, as the options say it is written. `InvalidError` if it is no key."""
