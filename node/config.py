@@ -515,3 +515,52 @@ KEEP_MEMBERS_INTERVAL_S = 2.0
 
 SCAN_ENTRIES_MAX = 1_024
 """Read from a node's storage in one call, where all of a range is wanted."""
+# -- stamps and writes ----------------------------------------------------------------------------
+
+SKEW_MS_MAX = 500
+"""How far the clocks of two nodes may be apart (`max_skew`): further is alarmed, and followed no further."""
+
+STAMP_AHEAD_MS = 400
+"""Stamps are reserved on disk so far ahead, twice a second under load. A node that restarts begins there:
+within `SKEW_MS_MAX`, so that a restart alone alarms nobody."""
+
+FLOOR_TIMEOUT_S = 0.2
+"""For a replica to say its highest version: whoever is slower is left out of a new tenure."""
+
+REPLICATE_TIMEOUT_S = 0.3
+"""For a replica to take a write, after which it gets a hint."""
+
+RELAY_TIMEOUT_S = 0.55
+"""For the node that a write was passed on to: both questions of its own, and the way. With both of them once
+more by this node itself it stays within a client's patience (1.2 s)."""
+
+RELAYS_MAX = 2
+"""Of one write, in vain: a third would outlast the client's patience."""
+
+RETRY_DELAY_S = 0.02
+"""Before a replica that is behind is told again: the time in which it fetches a newer ring."""
+
+STAMPS_MAX = 8
+"""Stamps of one write, each above what a replica answered. More means that others write the key faster than
+this node can, and nobody knows who is the last."""
+
+WRITE_SPAN_S = 2.0
+"""After which a write that was begun anew again and again is given up: its client has long asked
+elsewhere."""
+
+PROBE_INTERVAL_S = 0.25
+"""Between two looks for peers that were taken for unreachable: one that is back is found within half a
+second, and no write has to find it out."""
+
+PROBE_TIMEOUT_S = 0.25
+"""For such a peer to answer."""
+
+WRITES_MAX = 4_096
+"""Writes under way that a node coordinates; one more is refused at once. At 1 ms each that is four seconds
+of work, longer than any client waits."""
+
+WRITES_BYTES_MAX = 64 * MIB
+"""Of keys and values in them."""
+
+OPERATIONS_REMEMBERED_MAX = 4_096
+"""Writes whose answer is known still when their request comes again: some seconds of them under load."""

@@ -1,0 +1,144 @@
+"""All of a node that deals with entries: its parts, wired to each other. node.py adds who is there and which
+ring it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..exception import ProtocolError
+from .admission import Admission
+from .bus import Bus
+from .config import PROBE_INTERVAL_S, PROBE_TIMEOUT_S
+from .convergence import Convergence
+from .coordinator import Coordinator
+from .durability import Durability
+from .heritage import last_stamp
+from .hints import Hints
+from .message import Mark, Reply, Request
+from .nameexchange import NameExchange
+from .names import Names
+from .peermessage import AskFloor
+from .replica import Replica
+from .replicadesk import Handler, ReplicaDesk
+from .ringview import RingView
+from .service import Presence, Service
+from .stamper import Stamper
+from .wire import decode
+from .world import NS_PER_S, Address, NodeId, Storage, World
+from .writers import Writers
+
+PROBE_NS = int(PROBE_INTERVAL_S * NS_PER_S)
+PROBE_TIMEOUT_NS = int(PROBE_TIMEOUT_S * NS_PER_S)
+
+
+class Keeping:
+    """One node's entries and all that is asked about them. In no ring until `set_view`.
+
+    Args:
+        decisions: the storage in which the node's clock reserves; always synced.
+        presence: who is there.
+        heard: told of a node that goes by another ring, and which.
+        behind: told of an epoch that a client goes by and this node does not know.
+        status: what to answer about this node, as JSON.
+        tail_lost: entries that this node acknowledged may be missing.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
+        self,
+        world: World,
+        decisions: Storage,
+        presence: Presence,
+        *,
+        durability: Durability,
+        value_bytes_max: int,
+        heard: Callable[[NodeId, Mark], None],
+        behind: Callable[[int], None],
+        status: Callable[[], bytes],
+        tail_lost: bool = False,
+    ) -> None:
+        self._world = world
+        self._heard = heard
+        self.bus = bus = Bus(world, presence)
+        self._presence = presence
+        self.entries = entries = world.storage("entries", durability)
+        self.stamper = Stamper(world, decisions, last_stamp(entries))
+        self.replica = replica = Replica(world, entries, self.stamper.now_ms)
+        self.desk = ReplicaDesk(bus, presence, replica)
+        self.names = Names(world, entries, replica)
+        self.exchange = NameExchange(world, bus, self.names, self.desk)
+        self.hints = Hints(world, world.storage("hints", durability), bus, replica, heard)
+        self.convergence = Convergence(world, replica, bus, heard, tail_lost=tail_lost)
+        self.admission = Admission(bus, replica, self.exchange, behind, value_bytes_max)
+        self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard)
+        self.coordinator = Coordinator(self.writers, self.admission)
+        self.service = Service(
+            bus,
+            replica,
+            self.names,
+            self.exchange,
+            self.admission,
+            presence,
+            self.convergence.serving,
+            status,
+        )
+        self.view: RingView | None = None
+        #: Frames that were no message.
+        self.strange_count = 0
+        self._handlers: dict[type[Request], Handler] = {}
+        for part in (self.desk, self.exchange, self.coordinator, self.service):
+            self.add_handlers(part.handlers())
+        world.call_after(PROBE_NS, self._probe)
+
+    def add_handlers(self, handlers: dict[type[Request], Handler]) -> None:
+        """Let a part answer its kinds of requests."""
+        assert not self._handlers.keys() & handlers.keys()
+        self._handlers.update(handlers)
+
+    def set_view(self, view: RingView) -> None:
+        """Go by a newer ring."""
+        self.view = view
+        self.admission.set_view(view)
+        self.desk.set_view(view)
+        self.service.set_view(view)
+        self.exchange.set_view(view)
+        self.hints.set_view(view)
+        self.convergence.set_view(view)
+        self.coordinator.set_view(view)  # last: it begins anew what is under way
+
+    def on_message(self, source: Address, frame: bytes) -> None:
+        """A frame came that begins like a message."""
+        try:
+            message = decode(frame)
+        except ProtocolError:
+            self.strange_count += 1
+            return
+        if isinstance(message, Reply):
+            self.bus.hear(source, message)
+            return
+        if not isinstance(message, Request):
+            return
+        mark: Mark | None = getattr(message, "mark", None)
+        if mark is not None and self.view is not None and mark != self.view.mark:
+            node = self.desk.member_at(source)
+            if node is not None:
+                self._heard(node, mark)
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(source, message)
+
+    def _probe(self) -> None:
+        """Try the peers that were taken for unreachable, so that no write has to."""
+        self._world.call_after(PROBE_NS, self._probe)
+        view = self.view
+        if view is None:
+            return
+        for node in view.members:
+            lost = node != self._world.identity.node and not self.bus.routable(node)
+            if lost and self._presence.address_of(node) is not None:
+                self.bus.ask(node, AskFloor(0, view.mark, []), lambda _: None, PROBE_TIMEOUT_NS)
+
+    def validate(self) -> None:
+        """Assert what must always hold."""
+        self.bus.validate()
+        self.coordinator.validate()
