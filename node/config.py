@@ -562,5 +562,5 @@ of work, longer than any client waits."""
 WRITES_BYTES_MAX = 64 * MIB
 """Of keys and values in them."""
 
-OPERATIONS_REMEMBERED_MAX = 4_096
+OPERATIONS_MAX = 4_096
 """Writes whose answer is known still when their request comes again: some seconds of them under load."""

@@ -26,7 +26,7 @@ from ..ring.partition import dict_seed
 from . import layout
 from .admission import Admission
 from .config import (
-    OPERATIONS_REMEMBERED_MAX,
+    OPERATIONS_MAX,
     RELAY_TIMEOUT_S,
     RELAYS_MAX,
     WRITE_SPAN_S,
@@ -151,7 +151,7 @@ class Coordinator:
         self._bytes -= size_bytes
         if isinstance(reply, Written) and name[1]:
             self._answers[name] = reply
-            if len(self._answers) > OPERATIONS_REMEMBERED_MAX:
+            if len(self._answers) > OPERATIONS_MAX:
                 self._answers.popitem(last=False)
         for source, number in self._open.pop(name):
             self._parts.bus.tell(source, replace(reply, number=number))
@@ -346,7 +346,7 @@ class Coordinator:
         """Assert what must always hold."""
         assert all(not write.answered for write in self._writes)
         assert all(write.view is self._parts.view for write in self._writes)
-        assert len(self._answers) <= OPERATIONS_REMEMBERED_MAX
+        assert len(self._answers) <= OPERATIONS_MAX
         assert self._bytes >= 0
         assert bool(self._bytes) <= bool(self._open)
         self._parts.tenures.validate()

@@ -57,11 +57,11 @@ def written(reply: Reply) -> Written:
     return reply
 
 
-def isolated(cluster: Cluster, *numbers: int) -> tuple[set[str], set[str]]:
+def isolated(cluster: Cluster, *numbers: int) -> tuple[set[Address], set[Address]]:
     """These nodes on one side, the others on the other; the client can reach all of them."""
     names = {host.address for host in cluster.hosts}
-    one = {str(cluster.hosts[number].address) for number in numbers}
-    return one, {str(name) for name in names} - one
+    one = {cluster.hosts[number].address for number in numbers}
+    return one, names - one
 
 
 def test_a_put_is_on_all_owners_when_it_is_acknowledged() -> None:
@@ -159,7 +159,7 @@ def test_a_replica_with_a_newer_version_has_the_put_stamped_anew() -> None:
     cluster.hosts[1].clock.skew_ns += 2_000 * NS_PER_MS
     written(cluster.ask(0, put(cluster, b"begin")))
     network = cluster.simulation.network
-    with network.partition({"n0"}, {"n1", "n2"}):
+    with network.partition(*isolated(cluster, 0)):
         first = written(cluster.ask(1, put(cluster, b"first")))
     network.cut(Address("n1"), Address("n0"))
     second = written(cluster.ask(0, put(cluster, b"second")))
