@@ -276,6 +276,11 @@ def _add_sim(groups: Commands) -> None:
     _part(shrink)
     shrink.add_argument("--save", metavar="FILE", help="keep it as a case, for the tests to replay")
 
+    gossip = _command(commands, "gossip", "measure gossip in a made-up network, beside what others reach")
+    gossip.add_argument("--table", action="store_true", required=True, help="print the figures as a table")
+    gossip.add_argument("--whole", action="store_true", help="as many seeds as a claim needs: hours")
+    gossip.add_argument("words", metavar="WORDS", nargs="*", help="only the lines with one of these (n=100)")
+
     mutants = _command(commands, "mutants", "try the wrong versions of a system that a file holds")
     mutants.add_argument("file", metavar="FILE", help="a Python file with MUTANTS (docs/simulation.md)")
 

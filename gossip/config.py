@@ -39,9 +39,9 @@ dead."""
 SUSPICION_RATIO_MAX = 6
 """How much longer a suspicion lasts that nobody confirms (Lifeguard)."""
 
-SUSPICION_SCALE_RATIO_MIN = 1.1
-"""The least for log10(n): with 4 rounds a suspect has 4.4 s at least, and who could not answer for 5 s,
-probed at their beginning and accused 0.9 s later, is back in time."""
+SUSPICION_SCALE_RATIO_MIN = 1.16
+"""The least for log10(n): with 4 rounds a suspect has 4.64 s at least. Who could not answer for 5 s is back
+in time, even if the ping right before was lost, helpers were asked at once, and said nack 0.4 s later."""
 
 SUSPICION_CONFIRMATIONS = 3
 """Independent accusers, after the first, that bring a suspicion down to its least time (Lifeguard's K)."""

@@ -17,6 +17,7 @@ from .batch import Batch, Sum, run_batch
 from .case import keep_only, load_case, save_case
 from .check import Failure, sentence
 from .determinism import compare
+from .gossipcommand import show_gossip
 from .history import to_json_lines
 from .mutant import try_mutants
 from .plan import Plan
@@ -153,6 +154,7 @@ COMMANDS: Mapping[str, Callable[[Arguments, Terminal], ExitCode]] = {
     "replay": replay,
     "shrink": shrink,
     "mutants": mutants,
+    "gossip": show_gossip,
 }
 """By the word behind `ringdict sim`."""
 

@@ -58,6 +58,9 @@ class Arguments(Namespace):
     shells: bool
     compare: bool
     report: str | None
+    table: bool
+    whole: bool
+    words: list[str]
     history: str | None
     save: str | None
     case: str | None

@@ -115,3 +115,15 @@ def test_shrinking_what_holds_says_so(capsys: pytest.CaptureFixture[str]) -> Non
     code, text = sim(capsys, "shrink", "--seed", "0", "--seconds", "1")
     assert code == 1
     assert "nothing to shrink" in text
+
+
+def test_the_figures_of_gossip_are_measured_beside_the_best_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "gossip", "--table", "n=30", "blocked for 5 s, n=10"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed]
+    assert rows[0] == ["quantity", "best known", "wanted", "here: p50 / p99", "runs"]
+    quantities = [row[0] for row in rows[2:]]
+    assert quantities == ["rumour to all, 5 % loss, n=30", "loop blocked for 5 s, n=10"]
+    p50_s, p99_s = (float(part.split()[0]) for part in rows[2][3].split(",")[0].split("/"))
+    assert 0 < p50_s <= p99_s <= 1.2
+    assert rows[3][3] == "0 deaths, 0 accusations"

@@ -7,9 +7,9 @@ import pytest
 from ringdict.gossip.config import BROADCAST_BYTES_MAX, BROADCAST_WINDOW_MESSAGES
 from ringdict.gossip.instruction import BroadcastHeard, Instruction, RingHeard
 from ringdict.gossip.message import Broadcast, Ring
+from ringdict.sim.gossipworld import Node, World
 
 from .peer import Peer, among, node_id, suspect
-from .world import Node, World
 
 
 def heard(peer: Peer) -> list[bytes]:

@@ -6,8 +6,7 @@ import pytest
 
 from ringdict.gossip.instruction import Change
 from ringdict.gossip.member import Status
-
-from .world import World
+from ringdict.sim.gossipworld import World
 
 
 @pytest.mark.parametrize("size", [2, 3, 10])

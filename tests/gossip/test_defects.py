@@ -17,9 +17,9 @@ from ringdict.gossip.config import (
 from ringdict.gossip.instruction import Change, SendDatagram
 from ringdict.gossip.member import Status
 from ringdict.gossip.message import Ack, Message, Ping, Ring, Rumour
+from ringdict.sim.gossipworld import World
 
 from .peer import ME, Peer, address, among, dead, left, node_id, record, suspect
-from .world import World
 
 LEAST_S = SUSPICION_ROUNDS * SUSPICION_SCALE_RATIO_MIN
 MOST_S = LEAST_S * SUSPICION_RATIO_MAX

@@ -13,8 +13,7 @@ import pytest
 
 from ringdict.gossip.instruction import Instruction, MemberChanged
 from ringdict.gossip.member import NodeId, Status
-
-from .world import Node, World
+from ringdict.sim.gossipworld import Node, World
 
 FAULTS_S = 60.0
 HEAL_S = 60.0

@@ -38,9 +38,9 @@ from ringdict.gossip.message import (
     SyncAsk,
     SyncTell,
 )
+from ringdict.sim.gossipworld import World
 
 from .peer import ME, Peer, address, dead, node_id, record
-from .world import World
 
 NAMES = ("a", "b", "c")
 

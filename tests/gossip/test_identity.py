@@ -10,9 +10,9 @@ from ringdict.gossip.core import Gossip
 from ringdict.gossip.instruction import Change, Halted, KeepGeneration
 from ringdict.gossip.member import NodeId, Profile, Status, next_generation
 from ringdict.gossip.message import Duplicate, Ping, Ring, Rumour
+from ringdict.sim.gossipworld import World
 
 from .peer import ME, Peer, address, among, left, node_id, record, suspect
-from .world import World
 
 
 def test_a_generation_is_above_the_last_one_and_above_the_clock() -> None:

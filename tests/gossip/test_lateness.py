@@ -7,10 +7,10 @@ import pytest
 from ringdict.gossip.config import LATENESS_RATIO, PROBE_TIMEOUT_S
 from ringdict.gossip.instruction import Change
 from ringdict.gossip.member import Status
+from ringdict.sim.gossipfigures import blocked
+from ringdict.sim.gossipworld import World
 
-from .figures import blocked
 from .peer import Peer, suspect
-from .world import World
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 
@@ -78,12 +78,9 @@ def test_lateness_is_noticed_by_what_arrives_first() -> None:
     assert peer.core.counters()["late"] == 1
 
 
-SMALL = pytest.param(
-    5,
-    marks=pytest.mark.xfail(
-        strict=True, reason="in one of 200 seeds the blocked one of five is declared dead"
-    ),
-)
+def test_whose_ping_was_lost_right_before_its_loop_was_blocked_lives() -> None:
+    """The helpers are asked at the beginning of the five seconds: nobody is accused sooner."""
+    assert blocked(5, [133]) == (0, 0)
 
 
 def test_a_loop_blocked_for_five_seconds_kills_nobody_and_accuses_nobody() -> None:
@@ -91,7 +88,7 @@ def test_a_loop_blocked_for_five_seconds_kills_nobody_and_accuses_nobody() -> No
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("size", [SMALL, 10, 12, 20, pytest.param(50, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("size", [5, 10, 12, 20, pytest.param(50, marks=pytest.mark.campaign)])
 def test_a_loop_blocked_for_five_seconds_in_many_ways(size: int) -> None:
     assert blocked(size, range(200)) == (0, 0)
 

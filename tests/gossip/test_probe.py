@@ -8,10 +8,10 @@ from ringdict.gossip.config import NACK_RATIO, PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from ringdict.gossip.instruction import Change, SendFrame
 from ringdict.gossip.member import Status
 from ringdict.gossip.message import Ack, Nack, Ping, PingRequest, RelayedAck, Ring
+from ringdict.sim.gossipfigures import detection
+from ringdict.sim.gossipworld import World
 
-from .figures import detection
 from .peer import ME, Peer, address, among, asked_to_probe, node_id, suspect
-from .world import World
 
 NAMES = ("a", "b", "c", "d", "e")
 

@@ -8,10 +8,10 @@ from ringdict.gossip.config import JOIN_PAUSE_S_MAX, RECONNECT_INTERVAL_S_MAX, T
 from ringdict.gossip.instruction import Change
 from ringdict.gossip.member import Status
 from ringdict.gossip.message import Ping, Ring, SyncAsk
+from ringdict.sim.gossipfigures import heal
+from ringdict.sim.gossipworld import World
 
-from .figures import heal
 from .peer import Peer, address, dead, left, node_id
-from .world import World
 
 
 def test_a_node_that_is_alone_never_gives_up() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from ringdict.gossip.config import BROADCASTS_MAX, RUMOURS_MAX
 from ringdict.gossip.rumour import Rumours, Tiers
+from ringdict.sim.gossipworld import World
 
 from .peer import node_id
-from .world import World
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from ringdict.gossip.instruction import Change
 from ringdict.gossip.member import Status
 from ringdict.gossip.message import Entry, Ping, Ring, SyncAsk, SyncTell
 from ringdict.gossip.table import bucket_of
+from ringdict.sim.gossipworld import World
 
 from .peer import ME, Peer, address, among, dead, left, node_id, record, suspect
-from .world import World
 
 NAMES = ("a", "b", "c", "d", "e")
 

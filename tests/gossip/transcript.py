@@ -40,8 +40,7 @@ from ringdict.gossip.message import (
     SyncAsk,
     SyncTell,
 )
-
-from .world import Node, World
+from ringdict.sim.gossipworld import Node, World
 
 FOLDER = Path(__file__).resolve().parents[1] / "transcripts"
 LABEL = label_of("ringdict")

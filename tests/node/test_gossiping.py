@@ -1,4 +1,4 @@
-"""Gossip on the seam: nodes find each other, notice a death, seal what they say, stay at home without a key."""
+"""Gossip on the seam: nodes find each other, notice a death, seal what they say, and need a key."""
 
 from __future__ import annotations
 

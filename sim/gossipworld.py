@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from random import Random
 
-from ringdict.gossip.config import LAN, Settings
-from ringdict.gossip.core import Gossip
-from ringdict.gossip.instruction import (
+from ..gossip.config import LAN, Settings
+from ..gossip.core import Gossip
+from ..gossip.instruction import (
     Change,
     Halt,
     Halted,
@@ -21,7 +21,7 @@ from ringdict.gossip.instruction import (
     SendDatagram,
     SendFrame,
 )
-from ringdict.gossip.member import NodeId, Profile, Record, Status
+from ..gossip.member import NodeId, Profile, Record, Status
 
 LATENCY_S = (0.000_5, 0.001_5)
 STREAM_RETRY_S = 0.2  # a lost packet of a stream costs a retransmission, not the frame
@@ -58,7 +58,7 @@ class World:
     """Runs cores against each other. All chance comes from one seed."""
 
     def __init__(self, seed: int = 0, *, settings: Settings = LAN, loss: float = 0.0) -> None:
-        self.random = random.Random(seed)
+        self.random = Random(seed)
         self.settings = settings
         self.loss = loss
         self.now = 0.0
@@ -91,7 +91,7 @@ class World:
         index = len(self.nodes) if index is None else index
         address = address or f"10.0.{index >> 8}.{index & 255}:7000"
         node_id = node_id or NodeId(self.random.getrandbits(128).to_bytes(16, "big"))
-        dice = random.Random(self.random.getrandbits(64))
+        dice = Random(self.random.getrandbits(64))
         profile = profile or Profile(address, address.replace(":7000", ":7001"), "zone-a", "0.1.0")
         core = Gossip(node_id, generation, profile, dice, settings=self.settings, seeds=seeds, former=former)
         node = Node(self, index, address, core, generation)
