@@ -17,6 +17,7 @@ from ringdict.node.frame import FrameReader, encode_frame
 from ringdict.node.handshake import Listener
 from ringdict.node.message import (
     Absent,
+    AskFolder,
     AskRing,
     Count,
     Counted,
@@ -40,6 +41,7 @@ from ringdict.node.message import (
     Resolved,
     ResolveId,
     Stamp,
+    TellFolder,
     TellRing,
     Touch,
     Written,
@@ -243,6 +245,8 @@ class Nodes:
                 told = b"" if decree is None or request.epoch == decree.epoch else encode_decree(decree)
                 known = [(n.member_id, n.address, n.is_reachable) for n in self.nodes]
                 return TellRing(number, told, known)
+            case AskFolder():
+                return TellFolder(number, "")
             case Resolve():
                 return self._resolve(request)
             case ResolveId():
