@@ -33,7 +33,10 @@ from .config import (
 from .entry import (
     BEHIND,
     CHECKSUM_BYTES,
+    CHECKSUM_MASK,
+    FLAGS_AT,
     HEADER_BYTES,
+    LONG_KEY,
     DamagedEntryError,
     Stored,
     body_of,
@@ -277,13 +280,18 @@ class Replica:
     def sums(self, partitions: Sequence[int]) -> list[bytes] | None:
         """One sum over all that each of these partitions holds; None as `tally`."""
         tallies = [self._tallies.get(partition) for partition in partitions]
-        found = [tally.total.to_bytes(SUM_BYTES, "big") for tally in tallies if tally is not None]
+        found = [tally.sum.to_bytes(SUM_BYTES, "big") for tally in tallies if tally is not None]
         return found if len(found) == len(tallies) else None
 
     def root(self, partitions: Sequence[int]) -> int | None:
         """The sum of the sums of these partitions; None as `tally`."""
-        sums = self.sums(partitions)
-        return None if sums is None else sum(int.from_bytes(each, "big") for each in sums) & SUM_MASK
+        total = 0
+        for partition in partitions:
+            tally = self._tallies.get(partition)
+            if tally is None:
+                return None
+            total += tally.total
+        return total & SUM_MASK
 
     def places(self, partition: int, start: bytes, count_max: int) -> tuple[list[Row], bytes]:
         """What a partition holds from the place `start` on (empty: from the beginning): places, each with the
@@ -329,16 +337,17 @@ def place_of(dict_id: bytes, key: bytes, key_hash: int) -> bytes:
 
 def fault_of(place: bytes, raw: bytes) -> str:
     """What is wrong with an entry that somebody sent; empty: nothing."""
-    stored = place[PREFIX_BYTES:]
-    if not 0 < len(stored) <= KEY_INLINE_BYTES_MAX + 1:
-        return f"no key has {len(stored)} bytes"
-    if place[:DICT_ID_BYTES] < FIRST_DICT or stored < layout.KEY_SPACE:
-        return "no entry stands there"
-    long_key = whole_key(raw)
-    key = long_key or stored
-    if layout.stored_key(key) != stored or bool(long_key) != layout.is_long(key):
+    stored = key = place[PREFIX_BYTES:]
+    if len(raw) < HEADER_BYTES:
+        return "an entry is damaged"
+    misplaced = len(stored) > KEY_INLINE_BYTES_MAX
+    if raw[FLAGS_AT] & LONG_KEY:
+        key = whole_key(raw)
+        misplaced = not layout.is_long(key) or layout.stored_key(key) != stored
+    if misplaced or stored < layout.KEY_SPACE or place < FIRST_DICT:
         return "an entry is not where its key belongs"
-    key_hash = xxh3_64_intdigest(key, dict_seed(place[:DICT_ID_BYTES]))
-    if key_hash & PARTITION_MASK != partition_at(place):
+    key_hash = xxh3_64_intdigest(key, int.from_bytes(place[:DICT_ID_BYTES], "big"))
+    if place[DICT_ID_BYTES:PREFIX_BYTES] != PARTITION_NAMES[key_hash & PARTITION_MASK]:
         return "an entry is not in the partition of its key"
-    return "" if is_whole(place, raw) else "an entry is damaged"
+    checksum = xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK
+    return "" if checksum == int.from_bytes(raw[:CHECKSUM_BYTES], "big") else "an entry is damaged"

@@ -19,19 +19,19 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from ..ring.partition import dict_seed
 from .config import KEY_INLINE_BYTES_MAX, MEASURE_ROWS_MAX, TALLY_TOTALS_MAX
-from .entry import HEADER_BYTES, DamagedEntryError, verify, whole_key
-from .layout import DICT_ID_BYTES, PREFIX_BYTES
-from .rank import version_of
-from .stretch import partition_at, partition_rows
+from .entry import HEADER_BYTES, VERSION_AT, DamagedEntryError, verify, whole_key
+from .layout import DICT_ID_BYTES, PARTITION_NAMES, PREFIX_BYTES
+from .stretch import partition_rows
 from .world import Storage
 
 SUM_BYTES = 16
+VERSION_END = VERSION_AT + 8
 SUM_MASK = (1 << 8 * SUM_BYTES) - 1
 
 
@@ -60,40 +60,47 @@ def is_whole(place: bytes, raw: bytes) -> bool:
 class Tally:
     """One partition's sum. `frontier` is empty once all of it is in."""
 
-    __slots__ = ("damaged", "entries", "frontier", "highest", "recent", "total")
+    __slots__ = ("damaged", "entries", "frontier", "highest_bytes", "recent", "total")
 
     def __init__(self) -> None:
+        #: Not brought below 2**128: `sum` is. A write would pay for that.
         self.total = 0
-        self.highest = 0
+        self.highest_bytes = bytes(8)
         self.entries = 0
         self.frontier = b"\0"
         #: Places whose damaged entries are not in the sum.
         self.damaged: set[bytes] = set()
-        #: Sums that it had lately.
+        #: Totals that it had lately.
         self.recent: deque[int] = deque(maxlen=TALLY_TOTALS_MAX)
 
-    def had(self, total: int) -> bool:
-        """Whether that is the sum, or was lately."""
-        return total == self.total or total in self.recent
+    @property
+    def sum(self) -> int:
+        """The sum."""
+        return self.total & SUM_MASK
 
-    def note(self) -> None:
-        """The sum is about to change: remember it."""
-        self.recent.append(self.total)
+    @property
+    def highest(self) -> int:
+        """The highest version that is there, or was since the sum has been found."""
+        return int.from_bytes(self.highest_bytes, "big")
+
+    def had(self, sum_: int) -> bool:
+        """Whether that is the sum, or was lately."""
+        return sum_ == self.sum or any(total & SUM_MASK == sum_ for total in self.recent)
 
     def add(self, place: bytes, raw: bytes) -> None:
         """An entry is there."""
-        self.total = (self.total + hash_of(place, raw)) & SUM_MASK
+        self.total += hash_of(place, raw)
         self.entries += 1
-        version = version_of(raw)
-        if version > self.highest:
-            self.highest = version
+        version = raw[VERSION_AT:VERSION_END]
+        if version > self.highest_bytes:
+            self.highest_bytes = version
 
     def remove(self, place: bytes, raw: bytes) -> None:
         """An entry is not there any more. Its version stays below the next one's."""
         if place in self.damaged:
             self.damaged.discard(place)
             return
-        self.total = (self.total - hash_of(place, raw)) & SUM_MASK
+        self.total -= hash_of(place, raw)
         self.entries -= 1
 
 
@@ -104,34 +111,41 @@ class Tallies:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._tallies: dict[int, Tally] = {}
+        #: By the two bytes that stand for a partition in a place.
+        self._tallies: dict[bytes, Tally] = {}
 
     def get(self, partition: int) -> Tally | None:
         """The sum of a partition; None: it is not known yet."""
-        tally = self._tallies.get(partition)
+        tally = self._tallies.get(PARTITION_NAMES[partition])
         return None if tally is None or tally.frontier else tally
 
-    def change(self, place: bytes, before: bytes | None, after: bytes | None) -> None:
-        """What stands at a place changes."""
-        tally = self._tallies.get(partition_at(place))
-        if tally is None or (tally.frontier and place >= tally.frontier):
+    def change(self, place: bytes, before: bytes | None, after: bytes) -> None:
+        """What stands at a place changes. Each write pays for this: what is commonest is written
+        out."""
+        tally = self._tallies.get(place[DICT_ID_BYTES:PREFIX_BYTES])
+        if tally is None:
             return
         if not tally.frontier:
-            tally.note()
-        if before is not None:
-            tally.remove(place, before)
-        if after is not None:
+            tally.recent.append(tally.total)
+        elif place >= tally.frontier:
+            return
+        if before is None or tally.damaged:
+            if before is not None:
+                tally.remove(place, before)
             tally.add(place, after)
-
-    def missing(self, partitions: Iterable[int]) -> list[int]:
-        """Those of the partitions whose sums are not known."""
-        return [partition for partition in partitions if self.get(partition) is None]
+            return
+        digest = xxh3_128_intdigest
+        tally.total += digest(place + after[:HEADER_BYTES]) - digest(place + before[:HEADER_BYTES])
+        version = after[VERSION_AT:VERSION_END]
+        if version > tally.highest_bytes:
+            tally.highest_bytes = version
 
     def measure(self, partition: int) -> bool:
         """Read on in a partition, one stretch; whether its sum is known now."""
-        tally = self._tallies.get(partition)
+        name = PARTITION_NAMES[partition]
+        tally = self._tallies.get(name)
         if tally is None:
-            tally = self._tallies[partition] = Tally()
+            tally = self._tallies[name] = Tally()
         if not tally.frontier:
             return True
         start = b"" if tally.frontier == b"\0" else tally.frontier
@@ -146,7 +160,7 @@ class Tallies:
 
     def forget(self, partition: int) -> None:
         """A partition's sum is not to be trusted: it is found anew."""
-        self._tallies.pop(partition, None)
+        self._tallies.pop(PARTITION_NAMES[partition], None)
 
     def forget_all(self) -> None:
         """No sum is to be trusted."""
@@ -154,8 +168,9 @@ class Tallies:
 
     def validate(self, expected: Callable[[int], Tally]) -> None:
         """Assert that the sums are those of the entries that are there."""
-        for partition, tally in self._tallies.items():
+        for name, tally in self._tallies.items():
             if not tally.frontier:
+                partition = int.from_bytes(name, "big")
                 wanted = expected(partition)
-                assert tally.total == wanted.total, f"the sum of partition {partition} is wrong"
+                assert tally.sum == wanted.sum, f"the sum of partition {partition} is wrong"
                 assert tally.highest >= wanted.highest

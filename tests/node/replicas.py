@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 from ringdict.exception import Error
 from ringdict.node import layout
@@ -17,6 +18,7 @@ from ringdict.node.message import Mark, Reply, Request
 from ringdict.node.nameexchange import NameExchange
 from ringdict.node.names import Names
 from ringdict.node.peermessage import Applied, Replicate
+from ringdict.node.rank import beats
 from ringdict.node.replica import Replica, place_of
 from ringdict.node.replicadesk import ReplicaDesk
 from ringdict.node.ringview import RingView
@@ -159,10 +161,16 @@ class Member:
         for place, raw in rows:
             writers = self.view.writers(partition_at(place))
             if self.node in writers:
-                self.replica.apply([(place, raw)], lambda _error, _newer: None)
+                self.replica.apply([(place, raw)], partial(self._applied, place, raw))
             for node in writers:
                 if node != self.node:
                     self._send(node, (place, raw), hint=hint)
+
+    def _applied(self, place: bytes, raw: bytes, error: Error | None, _newer: int) -> None:
+        assert error is None
+        standing = self.cluster.acknowledged.get(place)
+        if standing is None or beats(raw, standing):
+            self.cluster.acknowledged[place] = raw
 
     def _send(self, node: NodeId, row_: Row, *, hint: bool) -> None:
         def answered(reply: Reply | None) -> None:
@@ -192,6 +200,8 @@ class Cluster:
         self.addresses: dict[NodeId, Address] = {}
         self.members: dict[Address, Member] = {}
         self.decree: Decree | None = None
+        #: For each place the entry that should stand there in the end: of all that a coordinator stored.
+        self.acknowledged: dict[bytes, bytes] = {}
         self.hosts = [self.simulation.host(f"n{number}", self._make) for number in range(count)]
         self.run_for(0.1)
         self.set_ring()
