@@ -1,0 +1,251 @@
+"""The command `ringdict node`: what it was told on the command line and in the environment, and its log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import sys
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from .client.config import SECRET_BYTES_MAX
+from .exception import InvalidError, UnavailableError
+from .gossip.config import SECRET_BYTES_MIN, ZONE_BYTES_MAX
+from .node.durability import Durability
+from .node.sockets import join_address, split_address
+from .node.world import Address
+from .ring.config import REPLICAS_DEFAULT, REPLICAS_MAX, WEIGHTS_MAX
+
+if TYPE_CHECKING:
+    from .client.shell.arguments import Arguments
+
+PORT_DEFAULT: Final = 7447
+"""Where nodes listen unless they are told otherwise."""
+
+LOG_FORMS: Final = ("console", "json")
+LOG_LEVELS: Final = ("debug", "info", "warning")
+
+EVENTS_SHOWN: Final = frozenset(
+    {"member", "gossip halted", "ring", "decided", "joined", "founded", "complaint"}
+)
+"""Of what a node traces, what people want to read; the rest is for `--log-level debug`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a node is to be run."""
+
+    #: Where it listens, and where others reach it: an IP address and a port each.
+    listen: Address
+    address: Address
+    #: Nodes to begin with.
+    join: tuple[Address, ...]
+    #: Whether to found a cluster, if this node belongs to none yet.
+    found: bool
+    data: Path
+    secret: bytes
+    durability: Durability
+    replicas: int
+    zone: str
+    weight: int
+    insecure: bool
+    ready_file: Path | None
+    notify_socket: str
+    log_form: str
+    log_level: str
+
+
+class _Words:
+    """What was said: an option, else its variable."""
+
+    def __init__(self, args: Arguments, environ: Mapping[str, str]) -> None:
+        self._args = args
+        self._environ = environ
+
+    def text(self, name: str) -> str:
+        """Empty: neither."""
+        said: str | None = getattr(self._args, name)
+        return said or self._environ.get(f"RINGDICT_{name.upper()}") or ""
+
+    def flag(self, name: str) -> bool:
+        """Whether it was said."""
+        word = self._environ.get(f"RINGDICT_{name.upper()}", "").lower()
+        if word not in ("", "0", "1", "false", "true", "no", "yes"):
+            raise InvalidError(f"RINGDICT_{name.upper()} is 1 or 0, not {word!r}")
+        return bool(getattr(self._args, name)) or word in ("1", "true", "yes")
+
+    def number(self, name: str, least: int, most: int, default: int) -> int:
+        """A whole number within bounds."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise InvalidError(f"--{name} is from {least} to {most}, not {text!r}")
+        return int(text)
+
+    def choice(self, name: str, words: tuple[str, ...], default: str) -> str:
+        """One of some words."""
+        text = self.text(name) or default
+        if text not in words:
+            raise InvalidError(f"--{name.replace('_', '-')} is one of {', '.join(words)}, not {text!r}")
+        return text
+
+
+def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
+    """What the command line says, and where it does not, the environment.
+
+    Raises:
+        InvalidError: it makes no sense.
+        UnavailableError: a name in it cannot be looked up.
+    """
+    words = _Words(args, environ)
+    listen = _resolved(words.text("listen") or f"127.0.0.1:{PORT_DEFAULT}")[0]
+    address = _resolved(words.text("advertise") or listen)[0]
+    if address.startswith(("0.0.0.0:", "[::]:")):
+        raise InvalidError(f"others cannot reach {address}: say with --advertise where this node is reached")
+    join, found = words.text("join"), words.flag("found")
+    if join and found:
+        raise InvalidError("a node founds a cluster or joins one: say --found or --join, not both")
+    zone = words.text("zone")
+    if len(zone.encode()) > ZONE_BYTES_MAX:
+        raise InvalidError(f"--zone has at most {ZONE_BYTES_MAX} bytes")
+    ready_file = words.text("ready_file")
+    return Launch(
+        listen=listen,
+        address=address,
+        join=_resolved_all(join, address) if join else (),
+        found=found,
+        data=Path(words.text("data") or _data_folder()),
+        secret=_secret(words, environ),
+        durability=Durability.parse(words.text("durability") or Durability.INTERVAL.value),
+        replicas=words.number("replicas", 1, REPLICAS_MAX, REPLICAS_DEFAULT),
+        zone=zone,
+        weight=words.number("weight", 1, WEIGHTS_MAX, 1),
+        insecure=words.flag("insecure"),
+        ready_file=Path(ready_file) if ready_file else None,
+        notify_socket=environ.get("NOTIFY_SOCKET", ""),
+        log_form=words.choice("log", LOG_FORMS, "console" if sys.stderr.isatty() else "json"),
+        log_level=words.choice("log_level", LOG_LEVELS, "info"),
+    )
+
+
+def _data_folder() -> str:
+    from platformdirs import user_state_path
+
+    return str(user_state_path("ringdict") / "node")
+
+
+def _resolved(text: str) -> list[Address]:
+    """An address with its host looked up: IP addresses only."""
+    host, port = split_address(Address(text))
+    try:
+        rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UnavailableError(f"{host} cannot be looked up: {error.strerror or error}") from None
+    return list(dict.fromkeys(join_address(str(row[4][0]), port) for row in rows))
+
+
+def _resolved_all(text: str, me: Address) -> tuple[Address, ...]:
+    """Those of a list that can be looked up, without this node itself."""
+    found: dict[Address, None] = {}
+    errors: list[UnavailableError] = []
+    for word in text.split(","):
+        try:
+            found |= dict.fromkeys(_resolved(word.strip()))
+        except UnavailableError as error:
+            errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    found.pop(me, None)
+    return tuple(found)
+
+
+def _secret(words: _Words, environ: Mapping[str, str]) -> bytes:
+    """The cluster's secret; empty: none."""
+    path = words.text("secret_file")
+    if path:
+        try:
+            with open(path, "rb") as file:
+                secret = file.read(SECRET_BYTES_MAX + 1).strip()
+                is_open = os.fstat(file.fileno()).st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        except OSError as error:
+            raise InvalidError(f"the secret: {error}") from None
+        if is_open:
+            logging.getLogger(__name__).warning("others on this host can read the secret in %s", path)
+    else:
+        secret = environ.get("RINGDICT_SECRET", "").encode()
+        if not secret:
+            return b""
+    if not SECRET_BYTES_MIN <= len(secret) <= SECRET_BYTES_MAX:
+        raise InvalidError(f"a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, not {len(secret)}")
+    return secret
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+def set_up_log(form: str, level: str, stream: TextIO) -> None:
+    """Have all that ringdict logs written to a stream: a line of JSON each, or for people."""
+    import structlog
+
+    before: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _plain,
+    ]
+    last: Any = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty() and not os.environ.get("NO_COLOR"))
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            last,
+        ],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    logger = logging.getLogger(__package__)
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(level.upper())
+
+
+def _plain(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Facts as JSON has them: bytes as hex."""
+    for key, value in event.items():
+        if isinstance(value, bytes):
+            event[key] = value.hex()
+    return event
+
+
+def trace_to_log(event: str, facts: Mapping[str, object]) -> None:
+    """What a node notes of itself, in the log."""
+    log = logging.getLogger(f"{__package__}.trace")
+    level = logging.INFO if event in EVENTS_SHOWN else logging.DEBUG
+    if log.isEnabledFor(level):
+        log.log(
+            level,
+            "%s",
+            event,
+            extra={f"{name}_" if name in _TAKEN else name: fact for name, fact in facts.items()},
+        )
+
+
+_TAKEN: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "event",
+    "level",
+    "logger",
+}
+"""Names that a log record has for itself."""
