@@ -31,11 +31,11 @@ from ..gossip.instruction import (
     SendDatagram,
     SendFrame,
 )
-from ..gossip.keyring import OVERHEAD_BYTES, Keyring, SealError
+from ..gossip.keyring import NONCE_BYTES, OVERHEAD_BYTES, Keyring, SealError
 from ..gossip.member import NodeId as GossipId
 from ..gossip.member import Profile, next_generation
 from ..gossip.message import Ring
-from .gossipkeys import NONCE_BYTES, check_secure
+from .gossipkeys import check_secure
 from .gossipmemory import GossipMemory
 from .gossipstatus import status_of
 from .message import Mark
@@ -67,7 +67,7 @@ class Gossiping:
         StoreDamagedError: what is in the storage is not what was written.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is made of, and the outer world
+    def __init__(  # noqa: PLR0913 - what it is told, and whom it tells
         self,
         world: World,
         storage: Storage,
@@ -131,7 +131,7 @@ class Gossiping:
             self._do(core.leave(self._now()))
 
     def leave(self, done: Callable[[], None]) -> None:
-        """Say goodbye; `done` is called when that has been said, within `LEAVE_TIMEOUT_S`."""
+        """Say goodbye; `done` is called once that is said, within `LEAVE_TIMEOUT_S`."""
         if self._core is not None and self._core.halted is not None:
             self._world.call_after(0, done)
             return
@@ -232,6 +232,17 @@ class Gossiping:
     def members(self) -> list[MemberView]:
         """All that is believed, the dead and this node included; nothing before it has begun."""
         return [] if self._core is None else self._core.members()
+
+    @property
+    def id(self) -> NodeId:
+        """This node's own id."""
+        return self._me
+
+    @property
+    def generation(self) -> int:
+        """The generation that it speaks in; 0 before it has begun."""
+        me = None if self._core is None else self._core.member(GossipId(self._me))
+        return 0 if me is None else me.generation
 
     @property
     def has_peers(self) -> bool:

@@ -10,9 +10,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from ..exception import InvalidError, NotFoundError
-from ..gossip.keyring import NONCE_BYTES, Keyring
-
-__all__ = ["NONCE_BYTES", "check_secure", "keyring_of"]
+from ..gossip.keyring import Keyring
 
 
 def keyring_of(secrets: Sequence[bytes], label: str) -> Keyring | None:
@@ -48,12 +46,12 @@ def check_secure(address: str, keyring: Keyring | None, *, insecure: bool) -> No
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this host reaches "host:port"."""
+    """Whether only this host reaches "host:port"; a name is not taken for one."""
     host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def install_secret(keyring: Keyring, secret: bytes) -> str:
