@@ -343,6 +343,14 @@ LINGER_TRIES = 32
 PEERS_MAX = 4_096
 """Whom frames are queued for at once."""
 
+DATAGRAM_ROUNDS_MAX = 16
+"""So many times DATAGRAMS_MAX are heard before a timer runs; a socket's buffer holds fewer by default, and
+who sends faster than they are heard stops no timer."""
+
+LATE_TIMERS_NS = 50_000_000
+"""A timer that is later than this was kept waiting by a loop that was blocked: whatever has arrived
+meanwhile, over connections, too, is heard before it runs."""
+
 DATAGRAMS_MAX = 256
 """Taken from the socket in one turn: whatever has come is looked at before any timer is."""
 

@@ -160,16 +160,23 @@ class SocketTransport:
 
     async def receive_datagrams(self) -> list[tuple[Address, bytes]]:
         assert self._datagrams is not None
-        received: list[tuple[Address, bytes]] = []
-        while not received:
+        while True:
             await trio.lowlevel.wait_readable(self._datagrams)
-            try:
-                while len(received) < DATAGRAMS_MAX:
-                    data, source = self._datagrams.recvfrom(DATAGRAM_BYTES_MAX + 1)
-                    if len(data) <= DATAGRAM_BYTES_MAX:
-                        received.append((join_address(source[0], source[1]), data))
-            except OSError:
-                continue  # there are no more; or the network says that nobody listens where one went
+            received = self.waiting_datagrams()
+            if received:
+                return received
+
+    def waiting_datagrams(self) -> list[tuple[Address, bytes]]:
+        received: list[tuple[Address, bytes]] = []
+        if self._datagrams is None:
+            return received
+        try:
+            for _ in range(DATAGRAMS_MAX):
+                data, source = self._datagrams.recvfrom(DATAGRAM_BYTES_MAX + 1)
+                if len(data) <= DATAGRAM_BYTES_MAX:
+                    received.append((join_address(source[0], source[1]), data))
+        except OSError:
+            pass  # there are no more; or the network says that nobody listens where one went
         return received
 
     def close(self) -> None:

@@ -49,6 +49,10 @@ class Transport(Protocol):
         """What has come, at least one, at most DATAGRAMS_MAX, each with where answers to it go."""
         ...
 
+    def waiting_datagrams(self) -> list[tuple[Address, bytes]]:
+        """The same, but perhaps none; never waits."""
+        ...
+
     def close(self) -> None:
         """Give the address back."""
         ...

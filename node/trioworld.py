@@ -26,7 +26,9 @@ from .clock import NanosecondClock, SystemNanosecondClock, system_dice
 from .config import (
     CONNECTIONS_MAX,
     DATAGRAM_BYTES_MAX,
+    DATAGRAM_ROUNDS_MAX,
     FRAME_BYTES_MAX,
+    LATE_TIMERS_NS,
     PAGE_SHOWN_BYTES_MAX,
     SPARE_DESCRIPTORS,
 )
@@ -147,6 +149,10 @@ class Timers:
         heappush(self.heap, (due_ns, self.serial, timer))
         return timer
 
+    def late_ns(self) -> int:
+        """For how long a call has been due; below 0: none is."""
+        return self.clock.now_ns() - self.heap[0][0] if self.heap else -1
+
     def run_due(self) -> None:
         """Make each call that is due. One that is added meanwhile waits for the next time."""
         if not self.heap:
@@ -159,11 +165,14 @@ class Timers:
             if callback is not None:
                 callback()
 
-    async def serve(self, end_turn: Callable[[], None]) -> None:
-        """Let turns end when calls are due, for ever."""
+    async def serve(self, run: Callable[[], None]) -> None:
+        """Let what is due run, for ever."""
         while True:
             self.changed = trio.Event()
-            end_turn()
+            if self.late_ns() > LATE_TIMERS_NS:
+                # The loop was blocked. Whoever has something to read by now is in this turn of trio, or was.
+                await trio.lowlevel.checkpoint()
+            run()
             if self.heap:
                 wait_s = max(1, self.heap[0][0] - self.clock.now_ns()) / NS_PER_S
                 with trio.move_on_after(wait_s):
@@ -277,7 +286,7 @@ class TrioWorld:
         if not self._alive:
             return
         self._process = factory(self)
-        self._nursery.start_soon(self._timers.serve, self._end_turn)
+        self._nursery.start_soon(self._timers.serve, self._run_timers)
         self._nursery.start_soon(self._receive_datagrams)
         self._nursery.start_soon(self._carrier.serve)
 
@@ -324,14 +333,36 @@ class TrioWorld:
 
     async def _receive_datagrams(self) -> None:
         while True:
-            for source, datagram in await self._around.transport.receive_datagrams():
-                if self._alive and self._process is not None:
-                    self._process.on_datagram(source, datagram)
+            self._hear_datagrams(await self._around.transport.receive_datagrams())
             self._end_turn()
 
+    def _hear_datagrams(self, datagrams: list[tuple[Address, bytes]]) -> None:
+        for source, datagram in datagrams:
+            if self._alive and self._process is not None:
+                self._process.on_datagram(source, datagram)
+
     def _end_turn(self) -> None:
-        """The process has been told of what there was: do what was put off, and send what it sent."""
+        """The process has been told of what there was: do what was put off, and send what it sent.
+
+        Timers run here, too, unless the loop was blocked: then others are to read first (`Timers.serve`).
+        """
+        if 0 <= self._timers.late_ns() <= LATE_TIMERS_NS:
+            self._run_timers()
+        else:
+            self._finish_turn()
+
+    def _run_timers(self) -> None:
+        """Run what is due, once all datagrams that have come were heard: an answer that waits in the socket
+        must not be taken for one that is missing."""
+        for _ in range(DATAGRAM_ROUNDS_MAX if self._timers.late_ns() >= 0 else 0):
+            waiting = self._around.transport.waiting_datagrams()
+            if not waiting:
+                break
+            self._hear_datagrams(waiting)
         self._timers.run_due()
+        self._finish_turn()
+
+    def _finish_turn(self) -> None:
         while self._alive:
             self._turn.end()
             self._board.flush()

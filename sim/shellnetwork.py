@@ -313,6 +313,9 @@ class MemoryTransport:
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._datagrams:
             await self._datagram_arrived.wait()
+        return self.waiting_datagrams()
+
+    def waiting_datagrams(self) -> list[tuple[Address, bytes]]:
         count = min(len(self._datagrams), DATAGRAMS_MAX)
         return [self._datagrams.popleft() for _ in range(count)]
 

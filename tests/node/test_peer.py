@@ -57,6 +57,9 @@ class Exchange:
     async def receive_datagrams(self) -> list[tuple[Address, bytes]]:
         raise NotImplementedError
 
+    def waiting_datagrams(self) -> list[tuple[Address, bytes]]:
+        raise NotImplementedError
+
     def close(self) -> None:
         raise NotImplementedError
 
