@@ -60,7 +60,7 @@ class LocalReader:
             return NOT_HERE
         if look is NOT_HERE:
             return NOT_HERE
-        if self._memory.look(key_hash) == look[0]:  # the commonest case: it was seen before
+        if self._memory.look(key_hash) == look[0]:  # the commonest case: that was seen before
             return look[1]
         return look[1] if self._accepts(look, key_hash, reads) else NOT_HERE
 
@@ -77,20 +77,21 @@ class LocalReader:
         except (Error, DictGoneError, DamagedEntryError):
             return [NOT_HERE] * len(keys)
         return [
-            look.body if look is not NOT_HERE and self._accepts(look, key_hash, reads) else NOT_HERE
+            look[1] if look is not NOT_HERE and self._accepts(look, key_hash, reads) else NOT_HERE
             for look, (_, key_hash) in zip(looks, keys, strict=True)
         ]
 
     def _accepts(self, look: Look, key_hash: int, reads: Reads) -> bool:
         """Whether this client may see it; then it remembers that it did."""
         session = self._session
+        stamp, _, expires_ms = look
         if reads is not Reads.ANY:
-            if self._memory.is_older(key_hash, look.stamp, session.now_s()):
+            if self._memory.is_older(key_hash, stamp, session.now_s()):
                 return False
             expires_s = 0.0
-            if look.expires_ms:
-                expires_s = session.now_s() + (look.expires_ms - session.wall_ms()) / 1000
-            self._memory.see(key_hash, look.stamp, expires_s)
+            if expires_ms:
+                expires_s = session.now_s() + (expires_ms - session.wall_ms()) / 1000
+            self._memory.see(key_hash, stamp, expires_s)
         return True
 
     def _table(self, dict_id: bytes) -> LocalTable:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from xxhash import xxh3_64_intdigest
 
@@ -42,16 +42,11 @@ NOT_HERE: Final = NotHere.NOT_HERE
 Missing: TypeAlias = Literal[NotHere.NOT_HERE]
 
 
-class Look(NamedTuple):
-    """What a key is here: stamp of what stands, value's bytes if it is visible, ms since 1970 at which it
-    expires (0: never)."""
+Look: TypeAlias = tuple[Stamp, bytes | None, int]
+"""What a key is here: stamp of what stands, value's bytes if it is visible, ms since 1970 at which it expires
+(0: never). A bare tuple, since one is made for each read."""
 
-    stamp: Stamp
-    body: bytes | None
-    expires_ms: int
-
-
-NOTHING = Look(NO_STAMP, None, 0)
+NOTHING: Look = (NO_STAMP, None, 0)
 
 
 class LocalStore(Store):
@@ -92,11 +87,11 @@ class LocalStore(Store):
         shown = page.look() if page is not None else None
         if shown is None:
             return False
-        if shown.start != self._start:  # it may be another file by now
+        _, start, (_, mark, bits) = shown
+        if start != self._start:  # it may be another file by now
             self.reopen()
             return False
-        serving = shown.content
-        return serving.mark[0] >= epoch and serving.serves(partition)
+        return mark[0] >= epoch and bits[partition >> 3] >> (partition & 7) & 1 == 1
 
     def is_alive(self) -> bool:
         """Whether the node shows that it lives."""
@@ -159,5 +154,5 @@ class LocalTable(Table):
         flags, version, node, touch, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
         stamp = (version, node, touch)
         if version <= cleared_at or flags & VALUELESS or (expires_ms and self.store.expired(expires_ms)):
-            return Look(stamp, None, 0)
-        return Look(stamp, body_of(raw) if flags & EXTRAS else raw[HEADER_BYTES:], expires_ms)
+            return stamp, None, 0
+        return stamp, body_of(raw) if flags & EXTRAS else raw[HEADER_BYTES:], expires_ms

@@ -32,12 +32,8 @@ class Serving(NamedTuple):
     @classmethod
     def decode(cls, page: bytes) -> Self:
         """What stands on a page; `struct.error` if that is nothing."""
-        node, epoch, digest, _ = HEAD.unpack_from(page)
-        return cls(NodeId(node), (epoch, digest), page[HEAD.size :])
-
-    def serves(self, partition: int) -> bool:
-        """Whether a partition may be read."""
-        return bool(self.partitions[partition >> 3] >> (partition & 7) & 1)
+        node, epoch, digest, count = HEAD.unpack_from(page)
+        return cls(NodeId(node), (epoch, digest), page[HEAD.size :].ljust(-(-count // 8), b"\0"))
 
 
 class Announcer:

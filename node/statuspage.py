@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 from xxhash import xxh3_64_digest
 
 from . import complaint
-from .clock import SystemNanosecondClock
+from .clock import monotonic_ns
 from .config import PAGE_SHOWN_AGE_S_MAX, PAGE_SHOWN_BYTES_MAX
 from .datafile import reserve_file
 from .hostmark import NOWHERE, host_mark
@@ -56,7 +56,7 @@ class StatusPage:
         #: `struct` would write zeros first.
         self._words = memoryview(self._map).cast("Q")
         self._words[STAMP] = 0
-        self._now_ns = SystemNanosecondClock().now_ns
+        self._now_ns = monotonic_ns
         self._mark = host_mark()
         self._start = start
         self._shown = b""
@@ -111,14 +111,15 @@ class PageReader(Generic[T]):
             os.close(descriptor)
         self._words = memoryview(self._map).cast("Q")
         self._decode = decode
-        self._now_ns = now_ns or SystemNanosecondClock().now_ns
+        self._now_ns = now_ns or monotonic_ns
         self._mark = host_mark()
         self._shown: Shown[T] | None = None
 
     def look(self) -> Shown[T] | None:
         """What is shown now; None: nothing that can be believed."""
         words = self._words
-        if not 0 <= self._now_ns() - words[STAMP] < AGE_NS_MAX:
+        stamp = words[STAMP]  # before the clock is read: a stamp from behind this instant is of another clock
+        if not 0 <= self._now_ns() - stamp < AGE_NS_MAX:
             return None
         shown = self._shown
         if shown is not None and shown.serial == words[SERIAL]:

@@ -348,6 +348,20 @@ def test_a_page_is_believed_whole_and_fresh_or_not_at_all(tmp_path: Path) -> Non
     assert reader.look() is None
 
 
+def test_a_page_that_is_renewed_while_it_is_looked_at_is_fresh(tmp_path: Path) -> None:
+    """Its stamp was taken for one of the future, and one read in many thousands went to a node."""
+    page = StatusPage(tmp_path, b"s" * 16)
+    page.show(b"one")
+
+    def renewed_meanwhile() -> int:
+        now_ns = time.monotonic_ns()
+        page.show(b"one")
+        return now_ns
+
+    assert PageReader(tmp_path, bytes, renewed_meanwhile).look() is not None
+    page.close()
+
+
 def test_a_page_of_random_bytes_is_none(tmp_path: Path) -> None:
     page = StatusPage(tmp_path, b"s" * 16)
     page.show(b"one")
