@@ -18,16 +18,17 @@ from typing import Final, Literal, TypeAlias
 from xxhash import xxh3_64_intdigest
 
 from ..exception import UnavailableError
+from . import folder as folders
 from . import layout
+from .clock import monotonic_ns
 from .config import KEY_INLINE_BYTES_MAX
 from .entry import BEHIND, CHECKSUM_BYTES, CHECKSUM_MASK, EXTRAS, HEADER_BYTES, DamagedEntryError, body_of
-from .folder import ENTRIES, STAMP
 from .memorymap import ReadOnlyMap
 from .message import Stamp
 from .rank import NO_STAMP
 from .serving import Serving
 from .stampcell import StampCell
-from .statuspage import PageReader
+from .statuspage import AGE_NS_MAX, NEVER, SERIAL, STAMP, PageReader
 from .store import Store
 from .table import PARTITION_MASK, PARTITION_NAMES, VALUELESS, Table
 
@@ -61,6 +62,8 @@ class LocalStore(Store):
         super().__init__(folder, background=False)
         self.page: PageReader[Serving] | None = None
         self._start = b""
+        #: Of the page as it was read last: its serial, the node's epoch, 1 for each partition that is served.
+        self.known = (NEVER, 0, bytes(layout.PARTITIONS))
 
     def _open(self) -> None:
         if self.page is None:
@@ -68,30 +71,39 @@ class LocalStore(Store):
         shown = self.page.look()
         if shown is None:
             raise UnavailableError(f"no node on this host serves {self.folder}")
-        self.environment.map = ReadOnlyMap(self.folder / ENTRIES)
+        self.environment.map = ReadOnlyMap(self.folder / folders.ENTRIES)
         self.environment.open()
         with self.environment.reading() as transaction:  # another process may have this one's number
             if transaction.get(layout.META) is None:
                 raise UnavailableError(f"there is no store in {self.folder}")
-        self._cell = self._cell or StampCell(self.folder / STAMP)
+        self._cell = self._cell or StampCell(self.folder / folders.STAMP)
         self._start = shown.start
         self._opened = True
 
     def wake_sweeper(self) -> None:
         """Nothing is swept past a node."""
 
-    def serves(self, partition: int, epoch: int) -> bool:
-        """Whether what was just read of a partition is what the node would have answered, in an epoch that is
-        not older than this."""
+    def learn(self) -> bool:
+        """Take over what the page shows now, into `known`; whether it can be believed."""
         page = self.page
         shown = page.look() if page is not None else None
         if shown is None:
             return False
-        _, start, (_, mark, bits) = shown
+        serial, start, (_, mark, bits) = shown
         if start != self._start:  # it may be another file by now
             self.reopen()
             return False
-        return mark[0] >= epoch and bits[partition >> 3] >> (partition & 7) & 1 == 1
+        served = bytes([byte >> bit & 1 for byte in bits for bit in range(8)])
+        self.known = serial, mark[0], served.ljust(layout.PARTITIONS, b"\0")
+        return True
+
+    def serves(self, partition: int, epoch: int) -> bool:
+        """Whether what was just read of a partition is what the node would have answered, in an epoch that is
+        not older than this. `LocalTable.look` has it written out."""
+        page = self.page
+        if page is None or (page.serial_if_fresh() != self.known[0] and not self.learn()):
+            return False
+        return self.known[1] >= epoch and self.known[2][partition] == 1
 
     def is_alive(self) -> bool:
         """Whether the node shows that it lives."""
@@ -126,7 +138,18 @@ class LocalTable(Table):
         partition = key_hash & PARTITION_MASK
         place = self.dict_id + PARTITION_NAMES[partition] + stored
         cleared_at, raw = self._environment.read_entry(self, place)
-        if not self.store.serves(partition, epoch):
+        store = self.store
+        page = store.page
+        if page is None:
+            return NOT_HERE
+        words = page.words
+        shown_ns = words[STAMP]
+        serial, its_epoch, served = store.known
+        if not 0 <= monotonic_ns() - shown_ns < AGE_NS_MAX or words[SERIAL] != serial:
+            if not store.learn():
+                return NOT_HERE
+            _, its_epoch, served = store.known
+        if its_epoch < epoch or not served[partition]:
             return NOT_HERE
         return NOTHING if raw is None else self._judged(raw, key_hash, cleared_at)
 

@@ -33,6 +33,8 @@ FILE_MODE = 0o644
 """Nobody but the node writes it."""
 STAMP, SERIAL = range(2)
 """Words."""
+NEVER = 0
+"""No serial of a whole page."""
 HEAD = Struct("<8s16s16sI")
 """Checksum of all behind it, the node's host, a number of its start, the length of what is shown."""
 HEAD_AT = 16
@@ -60,7 +62,7 @@ class StatusPage:
         self._mark = host_mark()
         self._start = start
         self._shown = b""
-        self._serial = self._words[SERIAL]
+        self._serial = monotonic_ns()  # above those of all nodes before it, wherever they were killed
 
     def show(self, page: bytes) -> None:
         """Show this from now on, for a second."""
@@ -97,7 +99,7 @@ class PageReader(Generic[T]):
         OSError: there is none, or it may not be read.
     """
 
-    __slots__ = ("_decode", "_map", "_mark", "_now_ns", "_shown", "_words")
+    __slots__ = ("_decode", "_map", "_mark", "_now_ns", "_shown", "words")
 
     def __init__(
         self, folder: Path, decode: Callable[[bytes], T], now_ns: Callable[[], int] | None = None
@@ -109,30 +111,34 @@ class PageReader(Generic[T]):
             self._map = mmap.mmap(descriptor, FILE_BYTES, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
-        self._words = memoryview(self._map).cast("Q")
+        #: For who looks more often than a call allows.
+        self.words = memoryview(self._map).cast("Q")
         self._decode = decode
         self._now_ns = now_ns or monotonic_ns
         self._mark = host_mark()
         self._shown: Shown[T] | None = None
 
+    def serial_if_fresh(self) -> int:
+        """The serial of what is shown; NEVER: it cannot be believed."""
+        words = self.words
+        stamp = words[STAMP]  # before the clock is read: a stamp from behind this instant is of another clock
+        return words[SERIAL] if 0 <= self._now_ns() - stamp < AGE_NS_MAX else NEVER
+
     def look(self) -> Shown[T] | None:
         """What is shown now; None: nothing that can be believed."""
-        words = self._words
-        stamp = words[STAMP]  # before the clock is read: a stamp from behind this instant is of another clock
-        if not 0 <= self._now_ns() - stamp < AGE_NS_MAX:
+        serial = self.serial_if_fresh()
+        if serial == NEVER:
             return None
         shown = self._shown
-        if shown is not None and shown.serial == words[SERIAL]:
-            return shown
-        return self._read()
+        return shown if shown is not None and shown.serial == serial else self._read()
 
     def _read(self) -> Shown[T] | None:
-        serial = self._words[SERIAL]
+        serial = self.words[SERIAL]
         page = self._map[:]
         checksum, mark, start, length = HEAD.unpack_from(page, HEAD_AT)
         if (
             not serial
-            or self._words[SERIAL] != serial
+            or self.words[SERIAL] != serial
             or length > PAGE_SHOWN_BYTES_MAX
             or checksum != xxh3_64_digest(page[MARK_AT : SHOWN_AT + length])
             or mark != self._mark
@@ -148,5 +154,5 @@ class PageReader(Generic[T]):
 
     def close(self) -> None:
         """Look no more."""
-        self._words.release()
+        self.words.release()
         self._map.close()
