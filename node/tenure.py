@@ -129,5 +129,5 @@ class Tenures:
 
     def validate(self) -> None:
         """Assert what must always hold."""
-        assert not self._floors.keys() & self._asking.keys()
+        assert not any(partition in self._floors for partition in self._asking)
         assert all(asking.left for asking in self._asking.values())

@@ -1,0 +1,181 @@
+"""Whole nodes with clients of the real kind: what is promised of plain puts and gets, in a bad world.
+
+The first node founds the cluster, the others join it while faults happen already. After the run all faults
+end, clients stop, and some quiet time passes: then the replicas are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ..exception import ProtocolError
+from ..node.durability import Durability
+from ..node.message import Get
+from ..node.node import Node, NodeSettings
+from ..node.ringview import RingView
+from ..node.wire import decode
+from ..node.world import NS_PER_S, Address, Factory, Process, World
+from ..ring.partition import dict_seed, key_hash
+from .check import Finished, Watcher, progress
+from .clusterclient import Bell, ClusterClient
+from .history import Operation, Status
+from .network import Noise
+from .scenario import Caption, Scenario
+
+ENDING_S = 2.0
+"""Until the last fault of a plan is over."""
+QUIET_S = 25.0
+"""Then so long nothing happens: hints are delivered, replicas compared."""
+
+
+class ClusterNode(Node):
+    """A node that says which ring it goes by, and whom it answers."""
+
+    def _turned(self, view: RingView) -> None:
+        owners = bytes(view.decree.owners(0)) if view.decree.partitions else b""
+        self._world.trace("goes by", epoch=view.epoch, digest=view.mark[1], first=owners)
+        super()._turned(view)
+
+    def on_frame(self, source: Address, frame: bytes) -> None:
+        super().on_frame(source, frame)
+
+
+class OneRing:
+    """There is one ring an epoch."""
+
+    def __init__(self) -> None:
+        self.digests: dict[object, object] = {}
+
+    def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, object]) -> str | None:
+        if event != "goes by":
+            return None
+        epoch, digest = facts["epoch"], facts["digest"]
+        if self.digests.setdefault(epoch, digest) == digest:
+            return None
+        return f"epoch {epoch!r}: at {at_ns / NS_PER_S:.3f} s {address} goes by another ring than others did"
+
+
+def puts_of(run: Finished) -> list[Operation]:
+    """The acknowledged puts."""
+    return [one for one in run.operations if one.kind == "put" and one.status is Status.OK]
+
+
+def is_majority(put: Operation) -> bool:
+    """Whether a majority of the owners has acknowledged it."""
+    _, copies, wanted = put.result
+    return bool(2 * copies > wanted)
+
+
+def the_later_put_wins(run: Finished) -> str | None:
+    """Of two puts of a key, each acknowledged by a majority, or of one client, the later stands."""
+    by_key: dict[object, list[Operation]] = {}
+    for put in puts_of(run):
+        by_key.setdefault(put.key, []).append(put)
+    for key, puts in by_key.items():
+        for later in puts:
+            for earlier in puts:
+                if (earlier.returned_ns or 0) >= later.invoked_ns:
+                    continue
+                if earlier.client != later.client and not (is_majority(earlier) and is_majority(later)):
+                    continue
+                if earlier.result[0] >= later.result[0]:
+                    return (
+                        f"key {key!r}: {earlier.argument} of {earlier.client} got {earlier.result}, and then "
+                        f"{later.argument} of {later.client} got {later.result}"
+                    )
+    return None
+
+
+def clients_never_go_back(run: Finished) -> str | None:
+    """What a client reads of a key is never older than what it wrote or read of it before."""
+    seen: dict[tuple[str, object], tuple[int, ...]] = {}
+    for one in sorted(run.operations, key=lambda each: each.returned_ns or 0):
+        if one.status is not Status.OK or one.kind not in {"get", "put"}:
+            continue
+        stamp = one.result[0]
+        before = seen.get((one.client, one.key), (0, 0, 0))
+        if one.kind == "get" and stamp < before:
+            return f"key {one.key!r}: {one.client} read {one.result}, after it had seen {before}"
+        seen[one.client, one.key] = max(before, stamp)
+    return None
+
+
+class ClusterScenario(Scenario):
+    """A cluster of five nodes, three replicas of each key, four clients."""
+
+    nodes_count = 5
+    clients_count = 4
+    span_s = 20.0
+    keys: ClassVar[Sequence[str]] = ("a", "b", "c", "d")
+    node_class: ClassVar[type[Node]] = ClusterNode
+    # A fresh disk is a stranger, who joins as one; that its old self is removed is for an operator.
+    without = frozenset({"replaced"})
+
+    def node(self, number: int, /) -> Factory:
+        seeds = tuple(address for address in self.nodes if address != self.nodes[number])
+        settings = NodeSettings(
+            founds=number == 0, seeds=seeds, insecure=True, durability=Durability.FSYNC, version="sim"
+        )
+        return lambda world: self.node_class(world, settings)
+
+    def client(self, _number: int, /) -> Factory:
+        if not hasattr(self, "bell"):
+            self.bell = Bell()
+
+        def make(world: World) -> Process:
+            return ClusterClient(world, self.nodes, self.history, self.keys, self.bell)
+
+        return make
+
+    def watchers(self) -> Sequence[Watcher]:
+        return [OneRing()]
+
+    def caption(self, payload: bytes) -> Caption:
+        try:
+            message = decode(payload)
+        except ProtocolError:
+            return Caption("gossip", None, f"gossip, {len(payload)} bytes")
+        key = message.key if isinstance(message, Get) else None
+        return Caption(type(message).__name__, key, str(message)[:200])
+
+
+def settle(run: Finished) -> list[Node]:
+    """Let all faults end, clients stop and some quiet time pass; the nodes that are there then."""
+    simulation = run.simulation
+    for host in simulation.hosts.values():
+        if isinstance(host.process, ClusterClient):
+            host.process.bell.rung = True
+    simulation.run_for(ENDING_S)
+    simulation.network.noise = Noise()
+    simulation.run_for(QUIET_S)
+    return [host.process for host in simulation.hosts.values() if isinstance(host.process, Node)]
+
+
+def replicas_end_equal(run: Finished) -> str | None:
+    """After all faults are over, all owners of a key have the same, and no acknowledged put is lost."""
+    nodes = settle(run)
+    lost = sum(host.lost for host in run.simulation.hosts.values())
+    clients = [host.process for host in run.simulation.hosts.values()]
+    dict_id = next(
+        (each.dict_id for each in clients if isinstance(each, ClusterClient) and each.dict_id), b""
+    )
+    by_key: dict[object, list[Operation]] = {}
+    for put in puts_of(run):
+        if put.result[1] > lost or not lost:
+            by_key.setdefault(put.key, []).append(put)
+    for key, puts in by_key.items():
+        encoded = b"\x03" + str(key).encode()
+        partition = key_hash(dict_seed(dict_id), encoded) & 1023
+        owners = [node for node in nodes if node.view is not None and node.view.owns(partition)]
+        stamps = {node.keeping.replica.read(dict_id, encoded).stamp for node in owners}
+        if len(stamps) > 1:
+            return f"key {key!r}: {len(owners)} owners have {sorted(stamps)}"
+        last = max(puts, key=lambda put: put.result[0])
+        for stamp in stamps:
+            if stamp[:2] < last.result[0][:2]:
+                return f"key {key!r}: {last.argument} was acknowledged as {last.result}, and there is {stamp}"
+    return None
+
+
+ClusterScenario.checks = (progress(8.0), the_later_put_wins, clients_never_go_back, replicas_end_equal)
