@@ -521,6 +521,22 @@ those above it live."""
 KEEP_MEMBERS_INTERVAL_S = 2.0
 """Between two commits of who is known: what is lost with a crash in between, others tell again."""
 
+RESOLVE_PAUSE_S_MIN = 0.5
+RESOLVE_PAUSE_S_MAX = 10.0
+"""Between two looks at the names of seeds while nobody is found, doubled each time, for ever."""
+
+RESOLVE_INTERVAL_S = 30.0
+"""The same once others are here: names of containers come to mean other addresses within a minute."""
+
+RESOLVE_TIMEOUT_S = 5.0
+"""Of looking one name up: a name server that is gone must not keep the other names waiting for long."""
+
+SEEDS_MAX = 1_024
+"""Addresses of all seeds together: as many members as a headless service is likely to have."""
+
+MEMBER_EVENTS_MAX = 4_096
+"""Events about members that wait for code which is slow to take them: one for each of as many members."""
+
 SCAN_ENTRIES_MAX = 1_024
 """Read from a node's storage in one call, where all of a range is wanted."""
 # -- stamps and writes ----------------------------------------------------------------------------
