@@ -58,7 +58,7 @@ def say(**facts: object) -> None:
 
 
 async def main(address: Address, folder: Path, seeds: list[str]) -> str | None:
-    nodes: list[HostedNode] = []
+    nodes: list[HostedNode] = []  # one, once it has an identity
 
     def make(world: World) -> HostedNode:
         nodes.append(HostedNode(world, seeds))
@@ -67,7 +67,7 @@ async def main(address: Address, folder: Path, seeds: list[str]) -> str | None:
     async def answer() -> None:
         async with await trio.open_file(os.dup(0)) as lines:
             async for _ in lines:
-                say(status=nodes[0].gossiping.status())
+                say(status=nodes[0].gossiping.status() if nodes else {})
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
@@ -139,8 +139,8 @@ def crowd(count: int, folder: Path) -> Iterator[list[Member]]:
     first = free_address()
     members = [Member(folder / "0", first, [])]
     try:
-        for number in range(1, count):
-            members.append(Member(folder / str(number), free_address(), [first]))
+        for number in range(1, count):  # one after the other, so that each one started is ended
+            members += [Member(folder / str(number), free_address(), [first])]
         yield members
     finally:
         for member in members:

@@ -15,6 +15,7 @@ def others(members: list[Member], one: Member) -> list[Member]:
     return [member for member in members if member is not one]
 
 
+@pytest.mark.deep
 def test_three_processes_agree_and_one_that_leaves_is_gone_at_once(tmp_path: Path) -> None:
     with crowd(3, tmp_path) as members:
         wait_until(lambda: all_see(members, 3), 20)
