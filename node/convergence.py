@@ -103,7 +103,9 @@ class Convergence:
         self._view: RingView | None = None
         self._peers: dict[NodeId, _Peer] = {}
         self._tail_lost = tail_lost
+        #: Of each partition, whether this node owns it and is fit to serve it; those that it only owns.
         self._fit = bytearray(layout.PARTITIONS)
+        self._unfit: list[int] = []
         self._pulled_count = 0
         self._pushed_count = 0
         self._dice = world.dice("convergence")
@@ -128,14 +130,13 @@ class Convergence:
                     peer.silent_ns, peer.equal_ns = old[node].silent_ns, old[node].equal_ns
         self._leftovers.clear()
         self._look_at = 0
-        self._judge()
+        self._judge_all(view)
 
     # -- questions ----------------------------------------------------------------------------------
 
     def serving(self, partition: int) -> bool:
         """Whether this node owns a partition and is fit to answer for it."""
-        view = self._view
-        return view is not None and bool(self._fit[partition]) and view.owns(partition)
+        return bool(self._fit[partition])
 
     def equal(self, partition: int) -> bool:
         """Whether this node has, in the present ring, compared a partition that it keeps with every other
@@ -145,11 +146,10 @@ class Convergence:
 
     def status(self) -> ConvergenceStatus:
         """How far it is."""
-        now_ns, view = self._world.now_ns(), self._view
-        owned = [] if view is None else view.owned()
+        now_ns = self._world.now_ns()
         peers = sorted(self._peers.items())
         return ConvergenceStatus(
-            sum(not self._fit[partition] for partition in owned),
+            len(self._unfit),
             {node.hex(): len(peer.shared) - len(peer.merged) for node, peer in peers},
             {
                 node.hex(): None if peer.equal_ns is None else (now_ns - peer.equal_ns) / NS_PER_S
@@ -175,16 +175,22 @@ class Convergence:
             return True
         return peer.silent_ns is not None and self._world.now_ns() - peer.silent_ns >= SILENCE_NS
 
-    def _judge(self) -> None:
-        """Which partitions this node is fit to serve. Once fit, always fit, as long as it keeps them."""
-        view = self._view
-        if view is None:
-            return
+    def _judge_all(self, view: RingView) -> None:
+        """What this node is fit to serve in a new ring: once fit, always fit, as long as it owns it."""
+        owned = set(view.owned())
         for partition in range(view.decree.partitions):
-            if not view.keeps(partition):
-                self._fit[partition] = False
-            elif not self._fit[partition] and view.owns(partition):
-                self._fit[partition] = not self._tail_lost or self._caught_up(view, partition, alone=True)
+            self._fit[partition] = self._fit[partition] and partition in owned
+        self._unfit = [partition for partition in sorted(owned) if not self._fit[partition]]
+        self._judge()
+
+    def _judge(self) -> None:
+        """Look again at those that it was not fit for."""
+        view = self._view
+        if view is None or not self._unfit:
+            return
+        for partition in self._unfit:
+            self._fit[partition] = not self._tail_lost or self._caught_up(view, partition, alone=True)
+        self._unfit = [partition for partition in self._unfit if not self._fit[partition]]
 
     # -- when, and with whom --------------------------------------------------------------------------
 
@@ -193,8 +199,7 @@ class Convergence:
         if self._view is None:
             return
         now_ns = self._world.now_ns()
-        if self._tail_lost:
-            self._judge()
+        self._judge()
         busy = sum(peer.talk is not None for peer in self._peers.values())
         due = [
             (peer.due_ns, node)
