@@ -84,7 +84,7 @@ def _run(argv: Sequence[str] | None, terminal: Terminal) -> int:
     try:
         args = parser.parse_args(argv, namespace=Arguments())
         if args.run is None and not args.version:
-            parser.error("say what to do: dict, status, ring, demo, sim …")
+            parser.error("say what to do: dict, node, status, ring, demo, sim …")
     except SystemExit as ended:  # argparse has said all there is to say
         return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     if args.run is None:
@@ -119,6 +119,12 @@ def _dict(args: Arguments, terminal: Terminal) -> ExitCode:
     return COMMANDS[args.command](args, terminal)
 
 
+def _node(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .serve import run
+
+    return run(args, terminal)
+
+
 def _demo(args: Arguments, terminal: Terminal) -> ExitCode:
     from .demo import run
 
@@ -151,6 +157,7 @@ def _parser() -> Parser:
     commands = dict_group.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
     _add_dict_commands(commands)
     _add_entry_commands(commands)
+    _add_node(groups)
     _add_ring_commands(groups)
     _add_demo(groups)
     _add_sim(groups)
@@ -214,6 +221,30 @@ def _add_entry_commands(commands: Commands) -> None:
     items.add_argument("--prefix", metavar="KEY", help="only keys that begin so: text, bytes, or a tuple")
     _notation(items, "the prefix is a Python literal")
     _form(items, "keys and values")
+
+
+def _add_node(groups: Commands) -> None:
+    node = _command(groups, "node", "run a node of a cluster")
+    node.epilog = "every option has a variable: --secret-file is RINGDICT_SECRET_FILE"
+    node.set_defaults(run=_node)
+    for option, value, words in (
+        ("--listen", "HOST:PORT", "where to listen (127.0.0.1:7447)"),
+        ("--advertise", "HOST:PORT", "where others reach this node, if elsewhere"),
+        ("--join", "HOST:PORT,…", "nodes of the cluster to join"),
+        ("--data", "FOLDER", "where it keeps what it has; an embedded folder may be handed to it"),
+        ("--secret-file", "FILE", "the cluster's secret, the same for all nodes and clients"),
+        ("--durability", "WHEN", "of entries: interval, fsync, none (interval)"),
+        ("--replicas", "N", "how many nodes have each key, in a cluster that is founded (3)"),
+        ("--zone", "NAME", "what fails together with this node; copies go to different zones"),
+        ("--weight", "N", "how much it takes, compared to others (1)"),
+        ("--ready-file", "FILE", "a file that stands while the node serves"),
+        ("--log", "FORM", "console or json (json, unless standard error is a terminal)"),
+        ("--log-level", "LEVEL", "debug, info, warning (info)"),
+    ):
+        node.add_argument(option, metavar=value, help=words)
+    node.add_argument("--found", action="store_true", help="found a cluster, if this node is in none")
+    insecure_help = "run without a secret where other hosts can reach the node"
+    node.add_argument("--insecure", action="store_true", help=insecure_help)
 
 
 def _add_ring_commands(groups: Commands) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from .client.config import SECRET_BYTES_MAX
-from .exception import InvalidError, UnavailableError
+from .exception import Error, InvalidError, UnavailableError
 from .gossip.config import SECRET_BYTES_MIN, ZONE_BYTES_MAX
 from .node.durability import Durability
 from .node.sockets import join_address, split_address
@@ -22,16 +22,20 @@ from .ring.config import REPLICAS_DEFAULT, REPLICAS_MAX, WEIGHTS_MAX
 
 if TYPE_CHECKING:
     from .client.shell.arguments import Arguments
+    from .client.shell.exit_code import ExitCode
+    from .client.shell.terminal import Terminal
+    from .node.world import World
 
 PORT_DEFAULT: Final = 7447
 """Where nodes listen unless they are told otherwise."""
 
+GOSSIP_LABEL: Final = "ringdict"
+"""What gossip's letters are bound to, besides the secret."""
+
 LOG_FORMS: Final = ("console", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning")
 
-EVENTS_SHOWN: Final = frozenset(
-    {"member", "gossip halted", "ring", "decided", "joined", "founded", "complaint"}
-)
+EVENTS_SHOWN: Final = frozenset({"member", "gossip halted", "epoch", "complaint"})
 """Of what a node traces, what people want to read; the rest is for `--log-level debug`."""
 
 
@@ -183,6 +187,77 @@ def _secret(words: _Words, environ: Mapping[str, str]) -> bytes:
     if not SECRET_BYTES_MIN <= len(secret) <= SECRET_BYTES_MAX:
         raise InvalidError(f"a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, not {len(secret)}")
     return secret
+
+
+# -- the node ------------------------------------------------------------------------------------
+
+
+def run(args: Arguments, _terminal: Terminal) -> ExitCode:
+    """`ringdict node`: until a signal ends it (OK), or it has to end (STORE)."""
+    import trio
+
+    from .client.shell.exit_code import ExitCode
+
+    launch = read(args, os.environ)
+    set_up_log(launch.log_form, launch.log_level, sys.stderr)
+    log = logging.getLogger(__name__)
+    try:
+        reason = trio.run(_serve, launch)
+    except* OSError as group:
+        raise UnavailableError(f"{launch.listen}: {_leaf(group)}") from None
+    except* Error as group:
+        raise _leaf(group) from None
+    if reason is not None:
+        log.error("halted: %s", reason)
+        return ExitCode.STORE
+    log.info("ended")
+    return ExitCode.OK
+
+
+async def _serve(launch: Launch) -> str | None:
+    from . import __version__
+    from .node.gossipkeys import keyring_of
+    from .node.hosting import Hosting, host
+    from .node.hostmark import host_mark
+    from .node.node import Node, NodeSettings
+    from .node.switchboard import Credentials
+    from .node.trioworld import real_surroundings
+
+    nodes: list[Node] = []
+
+    def cluster_id() -> bytes:
+        view = nodes[0].view if nodes else None
+        return b"" if view is None else view.decree.cluster_id
+
+    settings = NodeSettings(
+        founds=launch.found, seeds=launch.join, replicas=launch.replicas, weight=launch.weight,
+        zone=launch.zone, version=__version__, durability=launch.durability,
+        keyring=keyring_of([launch.secret] if launch.secret else [], GOSSIP_LABEL),
+        insecure=launch.insecure, folder=str(launch.data.resolve()), host=host_mark(),
+    )  # fmt: skip
+
+    def make(world: World) -> Node:
+        node = Node(world, settings)
+        nodes.append(node)
+        log = logging.getLogger(__name__)
+        where = f"node {world.identity.node.hex()[:12]} at {launch.address}, start {world.identity.boot}"
+        log.info("%s, data in %s", where, launch.data)
+        if node.view is None and not launch.found and not launch.join:
+            log.warning("in no ring, and told neither to found one (--found) nor whom to join (--join)")
+        return node
+
+    surroundings = real_surroundings(
+        Credentials(launch.address, launch.secret, cluster_id),
+        launch.data, listen=launch.listen, insecure=launch.insecure,
+    )  # fmt: skip
+    surroundings.trace = trace_to_log
+    return await host(make, surroundings, Hosting(launch.ready_file, launch.notify_socket))
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 # -- the log -------------------------------------------------------------------------------------

@@ -47,7 +47,12 @@ class Admission:
         self._behind = behind
         self._value_bytes_max = value_bytes_max
         self._view: RingView | None = None
+        self._is_closed = False
         self.refused_count = 0
+
+    def close(self) -> None:
+        """Take no more requests: this node is about to end."""
+        self._is_closed = True
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
@@ -64,6 +69,8 @@ class Admission:
         view = self._view
         if view is None:
             return self.refuse(source, request, Reason.NOT_SERVING, "in no ring")
+        if self._is_closed:
+            return self.refuse(source, request, Reason.NOT_SERVING, "this node is going down")
         if epoch != view.epoch:
             if epoch > view.epoch:
                 self._behind(epoch)

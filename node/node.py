@@ -21,7 +21,7 @@ from ..gossip.keyring import Keyring
 from ..gossip.member import Profile
 from ..ring.config import REPLICAS_DEFAULT
 from ..ring.member import Member, MemberState
-from .config import FLOOR_TIMEOUT_S, VALUE_BYTES_DEFAULT
+from .config import FLOOR_TIMEOUT_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
 from .durability import Durability
 from .epochs import Epochs
 from .gossiping import Gossiping
@@ -109,6 +109,8 @@ class Node:
         #: What keeps this node from serving, in words.
         self.complaint = ""
         self._catching_up = False
+        #: What this node owns in an epoch, as `is_ready` found it last.
+        self._owned: tuple[int, list[int]] | None = None
         self._start()
 
     def _start(self) -> None:
@@ -214,6 +216,24 @@ class Node:
         """Say goodbye to the others, so that nobody waits to find out; `done` is called when that is said.
         The ring is not changed: this node may come back."""
         self.gossiping.leave(done)
+
+    def stop(self, done: Callable[[], None]) -> None:
+        """Take no more requests of clients, finish the writes that were begun, then `leave`."""
+        self.keeping.admission.close()
+        if self.keeping.coordinator.open_count:
+            self._world.call_after(int(STOP_POLL_S * NS_PER_S), lambda: self.stop(done))
+        else:
+            self.leave(done)
+
+    def is_ready(self) -> bool:
+        """Whether this node is in a ring, owns something, and is fit to serve all that it owns."""
+        view = self.view
+        if view is None or view.me is None:
+            return False
+        if self._owned is None or self._owned[0] != view.epoch:
+            self._owned = view.epoch, view.owned()
+        serving, owned = self.keeping.convergence.serving, self._owned[1]
+        return bool(owned) and all(map(serving, owned))
 
     # -- for people -------------------------------------------------------------------------------------
 

@@ -74,6 +74,20 @@ class Arguments(Namespace):
     live: bool
     ready: bool
     dict: str | None
+    listen: str | None
+    advertise: str | None
+    join: str | None
+    found: bool
+    data: str | None
+    secret_file: str | None
+    durability: str | None
+    replicas: str | None
+    zone: str | None
+    weight: str | None
+    insecure: bool
+    ready_file: str | None
+    log: str | None
+    log_level: str | None
 
     def read_key(self) -> Hashable:
         """KEY, as the options say it is written. `InvalidError` if it is no key."""

@@ -147,8 +147,13 @@ def _probe(answer: Answer, args: Arguments, terminal: Terminal) -> ExitCode:
     if args.json:
         _write_json(answer.status, terminal)
     elif args.ready and not is_ready:
-        terminal.complain(f"not ready: {answer.status.get('why') or 'it does not serve yet'}")
+        terminal.complain(f"not ready: {_why(answer.status) or 'it does not serve yet'}")
     return ExitCode.OK if args.live or is_ready else ExitCode.NO
+
+
+def _why(told: Mapping[str, object]) -> str:
+    complaints = told.get("complaints")
+    return "; ".join(map(str, complaints)) if isinstance(complaints, list) else ""
 
 
 def _beliefs(answers: list[Answer]) -> dict[str, str]:
@@ -176,18 +181,35 @@ def _row(ring: Ring, member: Member, answer: Answer, beliefs: Mapping[str, str])
         _cell(told.get("epoch")),
         ready,
         _cell(health),
-        _cell(told.get("handoff")),
-        _cell(told.get("hints")),
-        _age(told.get("compared_s")),
+        _waiting(told),
+        _hints(told),
+        _compared(told),
     )
+
+
+def _waiting(told: Mapping[str, object]) -> str:
+    """How many partitions the node owns, and is not yet fit to serve."""
+    convergence = told.get("convergence")
+    return _cell(convergence.get("waiting_partitions")) if isinstance(convergence, dict) else "-"
+
+
+def _hints(told: Mapping[str, object]) -> str:
+    """How many entries it keeps for nodes that cannot be reached."""
+    hints = told.get("hints")
+    return str(sum(one["count"] for one in hints.values())) if isinstance(hints, dict) else "-"
+
+
+def _compared(told: Mapping[str, object]) -> str:
+    """How long ago it was last equal with the peer with which that is longest ago."""
+    convergence = told.get("convergence")
+    ages = convergence.get("ages_s") if isinstance(convergence, dict) else None
+    if not isinstance(ages, dict) or not ages:
+        return "-"
+    return "never" if None in ages.values() else f"{max(ages.values()):.0f} s"
 
 
 def _cell(value: object) -> str:
     return "-" if value is None else str(value)
-
-
-def _age(value: object) -> str:
-    return f"{value:.0f} s" if isinstance(value, int | float) else "-"
 
 
 def _node_json(ring: Ring, member: Member, answer: Answer) -> dict[str, object]:

@@ -47,7 +47,9 @@ class Sham:
         self.node = IDS[number]
         self.decree: Decree | None = None
         self.status: dict[str, Any] = {
-            "ready": True, "epoch": 2, "hints": 7, "handoff": 3, "compared_s": 12.4,
+            "ready": True, "epoch": 2, "complaints": [],
+            "hints": {"aa": {"count": 4, "bytes": 9}, "bb": {"count": 3, "bytes": 9}},
+            "convergence": {"waiting_partitions": 5, "ages_s": {"aa": 3.1, "bb": 12.4}},
             "gossip": {
                 "health_points": 1,
                 "members": [{"node": one.hex(), "state": "alive"} for one in IDS],
@@ -156,7 +158,7 @@ def test_where_gossip_differs_all_beliefs_are_shown(pair: Pair, capsys: pytest.C
 def test_orchestrators_are_told_by_exit_codes(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--live"]) == 0
     assert main(["status", "--ready"]) == 0
-    pair.shams[0].status |= {"ready": False, "why": "it is in no ring"}
+    pair.shams[0].status |= {"ready": False, "complaints": ["it is in no ring"]}
     assert main(["status", "--live"]) == 0
     assert main(["status", "--ready"]) == 1
     assert "not ready: it is in no ring" in capsys.readouterr().err
