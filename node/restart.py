@@ -7,7 +7,9 @@ from pathlib import Path
 
 from .datafile import DATA
 from .disk import Disk
-from .folder import ENTRIES
+from .durability import Durability
+from .folder import ENTRIES, STAMP, USERS
+from .stampcell import StampCell
 from .synccell import SyncCell, cell_path, has_failed
 from .syncpoint import SYNCED, newest, points, side_files
 
@@ -39,6 +41,18 @@ def settle(folder: Path, boot_id: bytes, disk: Disk) -> bool:
         os.close(descriptor)
     forget(folder, disk)
     return back
+
+
+def may_lack(folder: Path, boot_id: bytes) -> bool:
+    """Whether what was acknowledged in a folder may be missing there, since the system went down under it. To
+    be asked before the store is opened: that goes back to the last sync point, and then nothing tells."""
+    point = newest(folder)
+    if point is not None:
+        return point.boot_id != boot_id
+    users, stamp = folder / USERS, folder / STAMP
+    if not users.exists() or not stamp.exists():
+        return False
+    return users.read_bytes().strip() == Durability.NONE.encode() and not StampCell(stamp).of_boot(boot_id)
 
 
 def forget(folder: Path, disk: Disk) -> None:

@@ -15,12 +15,14 @@ from ringdict import Cluster, Dict
 from ringdict.client.keys import encode_key
 from ringdict.exception import StoreFullError, UnavailableError
 from ringdict.node import layout
+from ringdict.node.clock import SystemClock
 from ringdict.node.config import GATE_TIMEOUT_S
 from ringdict.node.durability import Durability
 from ringdict.node.entry import EXPIRED, TOMBSTONE
 from ringdict.node.heritage import binding, has_entries, last_stamp
 from ringdict.node.names import Names
 from ringdict.node.replica import Replica
+from ringdict.node.restart import may_lack
 from ringdict.node.world import World
 
 from .audit import check_consistent
@@ -327,3 +329,18 @@ def test_embedded_handles_of_the_node_s_own_process_are_refused(
     with pytest.raises(UnavailableError, match="open already, by another way"):
         opened(clusters())
     node.stop()
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_folder_says_whether_the_system_went_down_under_it(tmp_path: Path, durability: str) -> None:
+    folder, boot_id, later = tmp_path / "store", SystemClock().boot_id(), b"another boot    "
+    assert not may_lack(folder, boot_id)
+    with Child(serve, folder, durability) as child:
+        started(child)
+        id_ = told(child, "make", "d")
+        told(child, "put", id_, b"\x04k", b"v", 1)
+        child.kill()
+    assert not may_lack(folder, boot_id)
+    assert may_lack(folder, later) == (durability != Durability.FSYNC)
+    ServedNode(folder, durability).stop()
+    assert may_lack(folder, later) == (durability == Durability.NONE), "nothing tells how that went down"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ringdict.exception import Error, StoreDamagedError, UnavailableError
 from ringdict.node.durability import Durability
+from ringdict.sim.config import FLUSH_NS
 from ringdict.sim.disk import Disk, SimStorage, Volume, decode_log, encode_log
 from ringdict.sim.journal import Journal
 from ringdict.sim.loop import Loop
@@ -66,6 +67,24 @@ def test_what_is_found_is_a_beginning_that_holds_all_that_was_told(
             assert told <= found <= 12, asked
         found_counts.add(found - told)
     assert len(found_counts) > 1  # something was lost in some, and something untold was kept in others
+
+
+def test_with_interval_a_power_cut_goes_back_to_a_sync_point_whole() -> None:
+    """What was told for over a second is there, what is younger is not, whoever opens it first or dies."""
+    for seed in range(20):
+        bench = Bench(seed, Durability.INTERVAL)
+        bench.commit(0)
+        bench.loop.run_until(FLUSH_NS + 10 * MS)
+        for number in range(1, 6):
+            bench.commit(number)
+        bench.loop.run_until(FLUSH_NS + 20 * MS)
+        assert len(bench.told) == 6
+        assert bench.die(power=True) == 1
+        assert bench.die(power=False) == 1
+        bench.commit(1)
+        bench.loop.run_until(FLUSH_NS + 30 * MS)
+        assert bench.die(power=False) == 2  # who opens it then takes a sync point
+        assert bench.die(power=True) == 2
 
 
 def test_a_dead_process_is_told_nothing_and_a_stale_sync_syncs_nothing() -> None:
