@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from ..exception import ProtocolError
-from . import peermessage
+from . import leadermessage, peermessage
 from .message import Message
 
-__all__ = ["decode", "encode", "kinds", "peermessage"]
+__all__ = ["decode", "encode", "kinds", "leadermessage", "peermessage"]
 
 
 def kinds(base: type[Message] = Message) -> Iterator[type[Message]]:

@@ -1,0 +1,121 @@
+"""Atomic operations in a bad world: leaders, acceptors, a ring that changes, clients that take and release.
+
+Two scenarios: one with the ring of its first three nodes for good, one whose ring grows, flips and shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ..exception import ProtocolError
+from ..node.wire import decode
+from ..node.world import Address, Factory
+from ..ring.decree import Decree
+from ..ring.partition import dict_seed, partition_of
+from .check import Finished, Watcher
+from .history import History, Status, by_key
+from .linearizability import Verdict, check_key
+from .lockcheck import (
+    LockModel,
+    NoFork,
+    NoGhost,
+    OneLeader,
+    TokensGrow,
+    ToldIsChosen,
+    healed_partitions_serve,
+    nobody_holds_what_another_holds,
+    plain_values_are_popped_once,
+    spread,
+)
+from .lockclient import DICT_ID, PARTITIONS, LockClient
+from .lockmayor import LockMayor
+from .locknode import LockNode, unpack
+from .scenario import Caption, Scenario
+
+
+def partition_of_key(key: str) -> int:
+    """Where a key is."""
+    return partition_of(dict_seed(DICT_ID), key.encode(), PARTITIONS)
+
+
+def every_key_is_linearizable(run: Finished) -> str | None:
+    """The answers on each key are those of one copy that serves one client at a time."""
+    for key, operations in by_key(spread(run.operations, partition_of_key)).items():
+        answer = check_key(LockModel(), operations)
+        run.checks_count += 1
+        if answer.verdict is Verdict.NO:
+            stuck = [one for one in operations if one.serial not in answer.longest]
+            ok = next(one for one in stuck if one.status is Status.OK)
+            return (
+                f"key {key!r}: {ok.client} was told {ok.result!r} for {ok.kind} {ok.argument!r} at "
+                f"{(ok.returned_ns or 0) / 1e9:.3f} s, which no order of {len(operations)} operations allows"
+            )
+        if answer.verdict is Verdict.UNRESOLVED:
+            run.unresolved.append(key)
+    return None
+
+
+class Ring(Watcher):
+    """Keeps the decrees of a run at hand for its checks."""
+
+    def __init__(self, decrees: list[Decree]) -> None:
+        self.decrees = decrees
+
+    def watch(self, _at_ns: int, _address: Address, _event: str, _facts: dict[str, object]) -> str | None:
+        return None
+
+
+def decrees_of(run: Finished) -> Sequence[Decree]:
+    """All decrees of a run."""
+    return next(one.decrees for one in run.watchers if isinstance(one, Ring))
+
+
+class LockScenario(Scenario):
+    """Five nodes, a ring that changes, five clients and one who decides the ring."""
+
+    nodes_count = 5
+    clients_count = 6
+    span_s = 20.0
+    node_class: ClassVar[type[LockNode]] = LockNode
+    client_class: ClassVar[type[LockClient]] = LockClient
+    changes: ClassVar[bool] = True
+    keys: ClassVar[Sequence[str]] = ("lock-a", "lock-b", "lock-c", "count", "plain")
+    checks = (
+        every_key_is_linearizable,
+        nobody_holds_what_another_holds,
+        plain_values_are_popped_once,
+        healed_partitions_serve(5.0, decrees_of),
+    )
+
+    def __init__(self, nodes: tuple[Address, ...], clients: tuple[Address, ...], history: History) -> None:
+        super().__init__(nodes, clients, history)
+        self.decrees: list[Decree] = []
+
+    def node(self, _number: int, /) -> Factory:
+        return lambda world: self.node_class(world, self.clients[0])
+
+    def client(self, number: int, /) -> Factory:
+        if number == 0:
+            return lambda world: LockMayor(world, self.nodes, self.decrees, changes=self.changes)
+        return lambda world: self.client_class(world, self.nodes, self.history, self.keys, self.decrees)
+
+    def watchers(self) -> Sequence[Watcher]:
+        return [NoFork(), TokensGrow(), NoGhost(), ToldIsChosen(), OneLeader(), Ring(self.decrees)]
+
+    def caption(self, payload: bytes) -> Caption:
+        parts = unpack(payload)
+        if parts is not None:
+            return Caption(str(parts[0]), None, str(parts[0]))
+        try:
+            message = decode(payload)
+        except ProtocolError:
+            return Caption("message", None, f"{len(payload)} bytes")
+        return Caption(type(message).__name__, getattr(message, "key", None), repr(message)[:200])
+
+
+class FixedLockScenario(LockScenario):
+    """The same with three nodes whose ring never changes."""
+
+    nodes_count = 3
+    changes = False
