@@ -46,12 +46,12 @@ from .leadermessage import (
     TellRecords,
     Transfer,
 )
+from .leadership import Leadership
 from .message import Mark, Message
 from .plain import Plain
 from .post import Post
 from .ringview import NO_MARK, RingView
 from .round import Rounds
-from .leadership import Leadership
 from .world import NS_PER_S, NodeId, Storage, Timer, World
 
 _TICK_NS = int(TICK_S * NS_PER_S)
@@ -146,7 +146,9 @@ class Leaders:
     def settled_partitions(self) -> list[tuple[int, int]]:
         """Partitions led here and settled, and since which epoch their replicas are what they are."""
         return [
-            (partition, leadership.ballot.since) for partition, leadership in self.leaderships.items() if not leadership.open
+            (partition, leadership.ballot.since)
+            for partition, leadership in self.leaderships.items()
+            if not leadership.open
         ]
 
     # -- what comes in -----------------------------------------------------------------------------
@@ -211,10 +213,12 @@ class Leaders:
         self._leaderless_ns.pop(partition, None)
         row = [bytes(node) for node in won.electorate.row]
         self.world.trace("leads", partition=partition, ballot=won.ballot.plain(), row=row)
-        self.leaderships[partition] = self.leadership_class(self, partition, won.ballot, won.electorate, won.pledges)
+        self.leaderships[partition] = self.leadership_class(
+            self, partition, won.ballot, won.electorate, won.pledges
+        )
         self._beaten_ns = 0  # say so at the next look
-        if not self.leaderships[partition].open:
-            self.settled(self.leaderships[partition])
+        if not lead.open:
+            self.settled(lead)
 
     def resign(self, leadership: Leadership, why: str) -> None:
         """Lead no more, and say so."""

@@ -30,7 +30,7 @@ _SETTLE_NS = int(SETTLE_S * NS_PER_S)
 
 
 class Settlement:
-    """One bucket of one leadership. `done` is called at the end, `failed` if somebody who promised is gone."""
+    """One bucket of one lead. `done` is called at the end, `failed` if one who promised is gone."""
 
     def __init__(
         self, leadership: Leadership, bucket: int, done: Callable[[], None], failed: Callable[[], None]
@@ -39,7 +39,7 @@ class Settlement:
         self._bucket = bucket
         self._done = done
         self._failed = failed
-        self._until_ns = leadership.now_ns() + _SETTLE_NS
+        self._until_ns = lead.now_ns() + _SETTLE_NS
         #: What each who promised has, as far as it is known.
         self._names: dict[NodeId, dict[bytes, Order]] = {}
         #: Who has not told all names yet, and behind which one it is asked to go on.
@@ -52,12 +52,12 @@ class Settlement:
 
     def start(self) -> None:
         """Ask all who promised and whose bucket differs."""
-        leadership = self._leadership
-        mine = self._names[leadership.me] = self._own()
-        for node in leadership.promisers():
-            if node == leadership.me:
+        lead = self._leadership
+        mine = self._names[lead.me] = self._own()
+        for node in lead.promisers():
+            if node == lead.me:
                 continue
-            if leadership.sum_at(node, self._bucket) == leadership.sum_at(leadership.me, self._bucket):
+            if lead.sum_at(node, self._bucket) == lead.sum_at(lead.me, self._bucket):
                 self._names[node] = mine
             else:
                 self._names[node] = {}
@@ -75,12 +75,12 @@ class Settlement:
 
     def _ask(self) -> None:
         """Say again what was not answered; give up when it is time."""
-        leadership = self._leadership
-        if self._over or leadership.ended:
+        lead = self._leadership
+        if self._over or lead.ended:
             return
         if not self._asked and not self._missing and self._merge():
             return
-        if leadership.now_ns() > self._until_ns:
+        if lead.now_ns() > self._until_ns:
             self._over = True
             self._failed()
             return
@@ -88,17 +88,17 @@ class Settlement:
             self._ask_names(node)
         for node in self._missing:
             self._ask_records(node)
-        leadership.later(_RESEND_NS, self._ask)
+        lead.later(_RESEND_NS, self._ask)
 
     def _ask_names(self, node: NodeId) -> None:
-        leadership = self._leadership
-        message = AskNames(leadership.me, leadership.partition, leadership.ballot, self._bucket, self._asked[node])
-        leadership.say(node, message)
+        lead = self._leadership
+        message = AskNames(lead.me, lead.partition, lead.ballot, self._bucket, self._asked[node])
+        lead.say(node, message)
 
     def _ask_records(self, node: NodeId) -> None:
-        leadership = self._leadership
+        lead = self._leadership
         names = self._missing[node][:PAGE_NAMES]
-        leadership.say(node, AskRecords(leadership.me, leadership.partition, leadership.ballot, self._bucket, names))
+        lead.say(node, AskRecords(lead.me, lead.partition, lead.ballot, self._bucket, names))
 
     def on_names(self, message: TellNames) -> None:
         """A page of names."""
@@ -117,13 +117,13 @@ class Settlement:
 
     def _merge(self) -> bool:
         """All names are known: which records to fetch, which to have accepted again; whether that is all."""
-        leadership = self._leadership
+        lead = self._leadership
         for name in sorted(set().union(*self._names.values())):
             best = max(names.get(name, NO_ORDER) for names in self._names.values())
             holders = [node for node, names in self._names.items() if names.get(name) == best]
-            if leadership.me in holders:
-                if not leadership.electorate.agreed(holders):
-                    record = leadership.acceptor.record(leadership.partition, name)
+            if lead.me in holders:
+                if not lead.electorate.agreed(holders):
+                    record = lead.acceptor.record(lead.partition, name)
                     assert record is not None
                     self._rows.append((name, record))
             else:
@@ -154,7 +154,7 @@ class Settlement:
 
     def _propose(self) -> None:
         """Have them accepted, as many at once as one frame may hold."""
-        leadership = self._leadership
+        lead = self._leadership
         self._over = True  # nothing more is to be heard
         batches: list[list[tuple[bytes, Record]]] = []
         size_bytes = PAGE_BYTES
@@ -162,12 +162,12 @@ class Settlement:
             if size_bytes >= PAGE_BYTES:
                 batches.append([])
                 size_bytes = 0
-            again = msgspec.structs.replace(record, order=leadership.next_order())
+            again = msgspec.structs.replace(record, order=lead.next_order())
             batches[-1].append((name, again))
             size_bytes += len(name) + len(record.body or b"") + 128
         self._waiting = len(batches)
         for batch in batches:
-            leadership.choose(batch, self._chosen)
+            lead.choose(batch, self._chosen)
         if not batches:
             self._done()
 
