@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from ringdict.exception import Error
 from ringdict.node import layout
 from ringdict.node.catalogue import Life, Record, dict_id
@@ -16,10 +18,14 @@ from ringdict.node.config import PAGE_SHOWN_INTERVAL_S
 from ringdict.node.datafolder import DataFolder
 from ringdict.node.durability import Durability
 from ringdict.node.entry import NO_OPERATION, Stored, encode
+from ringdict.node.hostmark import host_mark
 from ringdict.node.identity import take_identity
+from ringdict.node.node import Node, NodeSettings
 from ringdict.node.replica import place_of
 from ringdict.node.serving import Serving, bits_of
+from ringdict.node.switchboard import Credentials
 from ringdict.node.transaction import DictState
+from ringdict.node.trioworld import real_surroundings, run_process
 from ringdict.node.world import Address, Changes, Identity
 from ringdict.ring.partition import dict_seed, key_hash
 
@@ -177,3 +183,17 @@ def count_up(line: Line, folder: Path, durability: str) -> None:
 
 def tell_of(line: Line, number: int) -> Callable[[Error | None], None]:
     return lambda error: line.send((number, error))
+
+
+def run_node(line: Line, folder: Path, address: Address) -> None:
+    """In a child: a whole node, which founds a cluster of its own, until somebody says something."""
+
+    async def main() -> None:
+        around = real_surroundings(Credentials(address), folder)
+        settings = NodeSettings(founds=True, folder=str(folder), host=host_mark(), insecure=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_process, lambda world: Node(world, settings), around)
+            await trio.to_thread.run_sync(line.recv, abandon_on_cancel=True)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import subprocess
@@ -23,12 +24,14 @@ from ringdict.node.entry import EXPIRED, TOMBSTONE
 from ringdict.node.localstore import NOT_HERE
 from ringdict.node.message import AskFolder, Message, Request, TellFolder
 from ringdict.node.serving import bits_of
+from ringdict.node.sockets import free_address
 from ringdict.node.statuspage import NAME, PageReader, StatusPage
 from ringdict.ring.partition import dict_seed, key_hash
 
 from ..client.nodes import Node, Nodes
+from .audit import check_consistent
 from .child import Child, Line, wait_until
-from .servednode import serve, started, stopped, told
+from .servednode import run_node, serve, started, stopped, told
 
 K = b"\x04k"
 OLD, NEW = 1 << 40, (1 << 40) + 1
@@ -171,6 +174,7 @@ def test_a_node_that_goes_by_an_older_ring_than_the_client_is_not_read(
     assert reader.read(id_) == b"old"
 
 
+@pytest.mark.deep
 def test_a_stopped_node_is_read_no_more_after_a_second(
     child: Child[None], id_: bytes, readers: MakeReader
 ) -> None:
@@ -184,6 +188,7 @@ def test_a_stopped_node_is_read_no_more_after_a_second(
     wait_until(lambda: reader.read(id_) == b"old", "the page to be shown again")
 
 
+@pytest.mark.deep
 def test_a_killed_node_is_read_no_more_and_read_again_once_it_is_back(
     tmp_path: Path, child: Child[None], id_: bytes, readers: MakeReader
 ) -> None:
@@ -253,6 +258,7 @@ def in_container(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("sight", ["seeing", "blind"])
 def test_who_numbers_processes_otherwise_asks_a_node(tmp_path: Path, sight: str) -> None:
     """In two containers both are number 1. Even one that cannot tell does no harm to the node."""
@@ -309,7 +315,6 @@ def test_a_dict_reads_past_the_node_on_its_host_and_goes_back_to_asking(
             d.update({"mine": 1, "past": 8})  # the ring has them, the child has not
             assert d.get_many(["mine", "past", "absent"]) == {"mine": 1, "past": 8}
             assert d["past"] == 8
-            child.kill()
 
             def asks() -> bool:
                 asked = sum(len(node.asked) for node in nodes)
@@ -317,9 +322,39 @@ def test_a_dict_reads_past_the_node_on_its_host_and_goes_back_to_asking(
                 return sum(len(node.asked) for node in nodes) > asked
 
             assert not asks()
-            wait_until(asks, "a node to be asked again")
+            stopped(child)
+            assert asks()
     finally:
         nodes.close()
+
+
+def test_an_embedded_folder_under_a_whole_node_and_back(tmp_path: Path) -> None:
+    address, url = free_address(), f"file://{tmp_path / 'store'}"
+    with Cluster(url) as cluster:
+        d: Dict[Any, Any] = Dict.from_name("d", create_if_missing=True, cluster=cluster).hydrate()
+        d.update({number: [number] for number in range(300)})
+    with Child(run_node, tmp_path / "store", address) as child:
+        with Cluster(f"ringdict://{address}", timeout_s=20) as cluster:
+            d = Dict.from_name("d", cluster=cluster).hydrate()
+            assert d.get_many(range(300)) == {number: [number] for number in range(300)}
+            d["new"] = "x"
+            store = None
+            while store is None or store.known[0] == 0:
+                assert d["new"] == "x"
+                store = cluster.client.local._store
+            assert asyncio.run(d.get.aio("new")) == "x"  # type: ignore[arg-type]
+            assert d.get_many([1, "absent", "new"]) == {1: [1], "new": "x"}
+            d["new"] = "y"
+            assert d["new"] == "y", "its own write, at once"
+            assert len(d) == 301
+        child.line.send("that is all")
+        child.result()
+    with Cluster(url) as cluster:
+        d = Dict.from_name("d", cluster=cluster)
+        assert (len(d), d["new"], d[299]) == (301, "y", [299])
+        d["newer"] = 1
+        assert len(d) == 302
+        check_consistent(cluster.store)
 
 
 # -- the page --------------------------------------------------------------------------------------------
