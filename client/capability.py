@@ -20,6 +20,10 @@ WHOLE: frozenset[str] = frozenset()
 """Of `LOCKS`, `EPHEMERAL` and `DELETE_DICT`, those that a cluster has."""
 
 
+class NotYetError(UnavailableError):
+    """Clusters cannot do that yet. Nothing happened."""
+
+
 def can(what: type[Operation[Any]] | str) -> bool:
     """Whether clusters can do that."""
     return what in WHOLE if isinstance(what, str) else what in WRITES
@@ -29,7 +33,7 @@ def require(what: type[Operation[Any]] | str) -> None:
     """Raise `UnavailableError` if clusters cannot do that yet."""
     if not can(what):
         name = what if isinstance(what, str) else NAMES.get(what.__name__, what.__name__)
-        raise UnavailableError(
+        raise NotYetError(
             f"{name}: clusters cannot do atomic operations and deletes yet; an embedded store can"
         )
 

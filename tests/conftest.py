@@ -28,6 +28,14 @@ class PlainRoot:
         return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--on-nodes",
+        metavar="URL",
+        help="run the tests of tests/client that can be on this cluster; 'small': on small nodes in threads",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(PlainRoot())
 
