@@ -28,6 +28,10 @@ demo: $(VENV)/.installed-$(VERSION)-plain ## several processes share a Dict, one
 test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep or campaign
 	$(BIN)/python -m pytest -m "not deep and not campaign" --durations=10 $(ARGS)
 
+.PHONY: test-cluster
+test-cluster: $(VENV)/.installed-$(VERSION)-test ## the tests of the embedded Dict, on three real nodes
+	$(BIN)/python tests/onnodes.py $(ARGS)
+
 # More rounds run without coverage: they add no lines, and a tracer makes each several times as slow.
 # The gate is per room, so that a well-tested room cannot hide a neglected one.
 .PHONY: test-all
