@@ -14,6 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -253,15 +254,19 @@ class Replica:
         """Do not trust what `tally` says of a partition any more."""
         self._tallies.forget(partition)
 
-    def ready(self, partitions: Sequence[int], then: Callable[[], None]) -> None:
+    def ready(self, partitions: Sequence[int], then: Callable[[], None], at: int = 0) -> None:
         """Call once `tally` knows all of these partitions: at once if it does, else after reading them, a
-        stretch in each turn of the node."""
-        for partition in partitions:
-            if self._tallies.get(partition) is None:
-                self._tallies.measure(partition)
-                self._world.call_after(0, lambda: self.ready(partitions, then))
+        stretch in each turn of the node. `at`: how many are known already."""
+        get = self._tallies.get
+        for number in range(at, len(partitions)):
+            if get(partitions[number]) is None:
+                self._tallies.measure(partitions[number])
+                self._world.call_after(0, partial(self.ready, partitions, then, number))
                 return
-        then()
+        if at and any(get(partition) is None for partition in partitions):  # forgotten meanwhile
+            self.ready(partitions, then)
+        else:
+            then()
 
     def prepare(self, partitions: Sequence[int]) -> None:
         """Have `tally` know all of these partitions soon."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from ..exception import Error
 from . import layout
 from .bus import Bus, Directory
-from .config import PLACES_ROWS_MAX
+from .config import FRAME_ROWS_MAX, PLACES_ROWS_MAX
 from .message import Natural, Reason, Refused, Reply, Request
 from .peermessage import (
     Applied,
@@ -158,7 +158,7 @@ class ReplicaDesk:
     def _on_ask_rows(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskRows)
         if self.admits(source, request, request.mark):
-            self._bus.tell(source, Rows(request.number, self._replica.rows(request.places)))
+            self._bus.tell(source, Rows(request.number, self._replica.rows(request.places[:FRAME_ROWS_MAX])))
 
     # -- who is answered ------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class ReplicaDesk:
             return self._refuse(source, request, Reason.WRONG_EPOCH, f"here it is epoch {view.epoch}")
         if self.member_at(source) is None:
             return self._refuse(source, request, Reason.INVALID, "not a member of the ring")
-        if any(partition >= layout.PARTITIONS for partition in partitions):
+        if len(partitions) > layout.PARTITIONS or any(each >= layout.PARTITIONS for each in partitions):
             return self._refuse(source, request, Reason.INVALID, "no such partition")
         return True
 

@@ -166,6 +166,7 @@ def test_no_partition_that_there_is_not_is_looked_for() -> None:
     for question in (
         AskFloor(2, talk.mark, [1024]),
         AskSums(4, talk.mark, [5, 1 << 40]),
+        AskSums(4, talk.mark, [5] * 1025),
         AskPlaces(5, talk.mark, 1024, b""),
     ):
         answer = talk.ask(question)
