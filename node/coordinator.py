@@ -89,6 +89,8 @@ class Job:
 class Coordinator:
     """One node's. Writes nothing before `set_view`."""
 
+    write_class = Write
+
     def __init__(self, parts: Writers, admission: Admission) -> None:
         self._parts = parts
         self._admission = admission
@@ -303,7 +305,9 @@ class Coordinator:
             del self._writes[write]
             job.end(reply)
 
-        write = Write(self._parts, drafts, above, job.request.ack, tainted=job.tainted, ended=ended)
+        write = self.write_class(
+            self._parts, drafts, above, job.request.ack, tainted=job.tainted, ended=ended
+        )
         self._writes[write] = job
         write.begin()
         return write

@@ -35,6 +35,8 @@ PROBE_TIMEOUT_NS = int(PROBE_TIMEOUT_S * NS_PER_S)
 class Keeping:
     """One node's entries and all that is asked about them. In no ring until `set_view`.
 
+    The classes of some parts are named here, so that the simulator can put wrong ones in their place.
+
     Args:
         decisions: the storage in which the node's clock reserves; always synced.
         presence: who is there.
@@ -43,6 +45,12 @@ class Keeping:
         status: what to answer about this node, as JSON.
         tail_lost: entries that this node acknowledged may be missing.
     """
+
+    stamper_class = Stamper
+    hints_class = Hints
+    desk_class = ReplicaDesk
+    admission_class = Admission
+    coordinator_class = Coordinator
 
     def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
         self,
@@ -62,16 +70,16 @@ class Keeping:
         self.bus = bus = Bus(world, presence)
         self._presence = presence
         self.entries = entries = world.storage("entries", durability)
-        self.stamper = Stamper(world, decisions, last_stamp(entries))
+        self.stamper = self.stamper_class(world, decisions, last_stamp(entries))
         self.replica = replica = Replica(world, entries, self.stamper.now_ms)
-        self.desk = ReplicaDesk(bus, presence, replica)
+        self.desk = self.desk_class(bus, presence, replica)
         self.names = Names(world, entries, replica)
         self.exchange = NameExchange(world, bus, self.names, self.desk)
-        self.hints = Hints(world, world.storage("hints", durability), bus, replica, heard)
+        self.hints = self.hints_class(world, world.storage("hints", durability), bus, replica, heard)
         self.convergence = Convergence(world, replica, bus, heard, tail_lost=tail_lost)
-        self.admission = Admission(bus, replica, self.exchange, behind, value_bytes_max)
+        self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard)
-        self.coordinator = Coordinator(self.writers, self.admission)
+        self.coordinator = self.coordinator_class(self.writers, self.admission)
         self.service = Service(
             bus,
             replica,

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..exception import Error
+from ..exception import Error, StoreDamagedError
 from ..gossip.config import LAN, Settings
 from ..gossip.instruction import MemberChanged
 from ..gossip.keyring import Keyring
@@ -68,9 +68,25 @@ class NodeSettings:
 class Node:
     """One member of a cluster, or one that is about to be."""
 
+    keeping_class = Keeping
+
     def __init__(self, world: World, settings: NodeSettings) -> None:
         self._world = world
         self._settings = settings
+        #: What keeps this node from serving, in words.
+        self.complaint = ""
+        self._catching_up = False
+        #: What this node owns in an epoch, as `is_ready` found it last.
+        self._owned: tuple[int, list[int]] | None = None
+        try:
+            self._assemble()
+            self._start()
+        except StoreDamagedError as error:
+            world.halt(f"{error}. Remove this node from the cluster, and start it with an empty data folder")
+
+    def _assemble(self) -> None:
+        """Make the parts. StoreDamagedError if what one of them begins with is not what was written."""
+        world, settings = self._world, self._settings
         me = world.identity
         self.gossiping = Gossiping(
             world,
@@ -84,7 +100,7 @@ class Node:
             ring_heard=self._heard,
         )
         decisions = world.storage("consensus")
-        self.keeping = Keeping(
+        self.keeping = self.keeping_class(
             world,
             decisions,
             self.gossiping,
@@ -106,12 +122,6 @@ class Node:
         self.keeping.add_handlers(self.epochs.handlers())
         self._announcer = Announcer(world, self._serving, settings.folder, settings.host)
         self.keeping.add_handlers(dict(self._announcer.handlers()))
-        #: What keeps this node from serving, in words.
-        self.complaint = ""
-        self._catching_up = False
-        #: What this node owns in an epoch, as `is_ready` found it last.
-        self._owned: tuple[int, list[int]] | None = None
-        self._start()
 
     def _start(self) -> None:
         settings, me = self._settings, self._world.identity
@@ -148,10 +158,13 @@ class Node:
 
     def on_frame(self, source: Address, frame: bytes) -> None:
         """A frame came."""
-        if frame and MESSAGE_FIRST <= frame[0] <= MESSAGE_LAST:
-            self.keeping.on_message(source, frame)
-        else:
-            self.gossiping.on_letter(source, frame)
+        try:
+            if frame and MESSAGE_FIRST <= frame[0] <= MESSAGE_LAST:
+                self.keeping.on_message(source, frame)
+            else:
+                self.gossiping.on_letter(source, frame)
+        except StoreDamagedError as error:
+            self._world.halt(str(error))
 
     def on_datagram(self, source: Address, datagram: bytes) -> None:
         """A datagram came."""

@@ -1,7 +1,7 @@
 """Whole nodes with clients of the real kind: what is promised of plain puts and gets, in a bad world.
 
-The first node founds the cluster, the others join it while faults happen already. After the run all faults
-end, clients stop, and some quiet time passes: then the replicas are looked at.
+The first node founds the cluster, and the others join it; some of them may come when faults happen already.
+After the run all faults end, clients stop, and some quiet time passes: then the replicas are looked at.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from .history import Operation, Status
 from .network import Noise
 from .scenario import Caption, Scenario
 
+PROGRESS_S = 6.0
+"""Within it a client is served: its own patience for one operation, and the next one."""
 ENDING_S = 2.0
 """Until the last fault of a plan is over."""
 QUIET_S = 25.0
@@ -106,7 +108,8 @@ class ClusterScenario(Scenario):
 
     nodes_count = 5
     clients_count = 4
-    span_s = 20.0
+    span_s = 24.0
+    calm_s = 8.0
     keys: ClassVar[Sequence[str]] = ("a", "b", "c", "d")
     node_class: ClassVar[type[Node]] = ClusterNode
     # A fresh disk is a stranger, who joins as one; that its old self is removed is for an operator.
@@ -155,7 +158,7 @@ def settle(run: Finished) -> list[Node]:
 def replicas_end_equal(run: Finished) -> str | None:
     """After all faults are over, all owners of a key have the same, and no acknowledged put is lost."""
     nodes = settle(run)
-    lost = sum(host.lost for host in run.simulation.hosts.values())
+    lost = run.plan.nodes_count - len(nodes)
     clients = [host.process for host in run.simulation.hosts.values()]
     dict_id = next(
         (each.dict_id for each in clients if isinstance(each, ClusterClient) and each.dict_id), b""
@@ -178,4 +181,18 @@ def replicas_end_equal(run: Finished) -> str | None:
     return None
 
 
-ClusterScenario.checks = (progress(8.0), the_later_put_wins, clients_never_go_back, replicas_end_equal)
+def a_healed_core_serves(run: Finished) -> str | None:
+    """Once a majority of the ring is healed for good, each client is served within the bound, ever again."""
+    hosts = [host.process for host in run.simulation.hosts.values()]
+    views = [process.view for process in hosts if isinstance(process, Node) and process.view is not None]
+    if not views:
+        return None
+    newest = max(views, key=lambda view: view.epoch)
+    core = {f"n{number}" for number in run.plan.core}
+    there = [member for member in newest.decree.members if member.address in core]
+    if 2 * len(there) <= len(newest.members):
+        return None  # the others of the core never came to join
+    return progress(PROGRESS_S)(run)
+
+
+ClusterScenario.checks = (a_healed_core_serves, the_later_put_wins, clients_never_go_back, replicas_end_equal)

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -39,6 +40,8 @@ class Scenario:
     nodes_count: ClassVar[int] = 5
     clients_count: ClassVar[int] = 4
     span_s: ClassVar[float] = 20.0
+    calm_s: ClassVar[float] = 0.0
+    """So long after the start no fault happens: time for a system to come together."""
     without: ClassVar[frozenset[str]] = frozenset()
     """Kinds of faults that the system does not promise to survive."""
     kinds: ClassVar[Sequence[type[Kind]]] = ()
@@ -129,7 +132,9 @@ def plan_for(
     nodes, clients, span_s = size or (scenario.nodes_count, scenario.clients_count, scenario.span_s)
     numbers = (nodes, clients, int(span_s * NS_PER_S))
     kinds = {name: kind for name, kind in kinds_of(place).items() if name not in scenario.without}
-    return draw_plan(place, seed, profile, numbers, kinds, live=live)
+    plan = draw_plan(place, seed, profile, numbers, kinds, live=live)
+    calm_ns = int(scenario.calm_s * NS_PER_S)
+    return replace(plan, faults=tuple(fault for fault in plan.faults if fault.at_ns >= calm_ns))
 
 
 def kinds_of(place: str) -> Mapping[str, type[Kind]]:
