@@ -92,3 +92,7 @@ LINE_BYTES_MAX = 64 * MIB
 
 LOCAL_RETRY_S = 2.0
 """Between two looks for a node on this host whose entries can be read past it: one question each."""
+
+LOCAL_DICTS_MAX = 1_024
+"""Dicts of which a client keeps what it needs to read them past a node, some hundred bytes each; beyond it
+that is forgotten, and made again."""

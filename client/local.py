@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
-from ..exception import Error
+from ..exception import ClosedError, Error
 from ..node.entry import DamagedEntryError
 from ..node.hostmark import host_mark
 from ..node.localstore import NOT_HERE, LocalStore, LocalTable, Look, Missing
 from ..node.message import AskFolder, TellFolder
 from ..node.transaction import DictGoneError
-from .config import LOCAL_RETRY_S, READ_PATIENCE_S
+from .config import LOCAL_DICTS_MAX, LOCAL_RETRY_S, READ_PATIENCE_S
 from .instruction import Ask, Miss, Plan
 from .reading import Reads
 from .session import Session
@@ -52,9 +52,9 @@ class LocalReader:
         """The value's bytes of a key of that hash, None if it is absent; NOT_HERE: ask a node."""
         if self._store is None or reads is Reads.PRIMARY:
             return NOT_HERE
-        table = self._tables.get(dict_id) or self._table(dict_id)
         route = self._session.route
         try:
+            table = self._tables.get(dict_id) or self._table(dict_id)
             look = table.look(key, key_hash, route.epoch if route is not None else 0)
         except (Error, DictGoneError, DamagedEntryError):
             return NOT_HERE
@@ -70,9 +70,9 @@ class LocalReader:
         """As `read`, for keys with their hashes, in their order and from one moment."""
         if self._store is None or reads is Reads.PRIMARY:
             return [NOT_HERE] * len(keys)
-        table = self._tables.get(dict_id) or self._table(dict_id)
         route = self._session.route
         try:
+            table = self._tables.get(dict_id) or self._table(dict_id)
             looks = table.look_many(keys, route.epoch if route is not None else 0)
         except (Error, DictGoneError, DamagedEntryError):
             return [NOT_HERE] * len(keys)
@@ -95,8 +95,12 @@ class LocalReader:
         return True
 
     def _table(self, dict_id: bytes) -> LocalTable:
-        assert self._store is not None
-        table = self._tables[dict_id] = LocalTable(self._store, dict_id)
+        store = self._store
+        if store is None:  # another thread has just closed it
+            raise ClosedError("nothing is read past a node any more")
+        if len(self._tables) >= LOCAL_DICTS_MAX:
+            self._tables = {}
+        table = self._tables[dict_id] = LocalTable(store, dict_id)
         return table
 
     # -- finding -----------------------------------------------------------------------------------

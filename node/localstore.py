@@ -117,9 +117,7 @@ class LocalStore(Store):
 
     def close(self) -> None:
         super().close()
-        page, self.page = self.page, None
-        if page is not None:
-            page.close()
+        self.page = None
 
 
 class LocalTable(Table):

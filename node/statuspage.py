@@ -93,7 +93,8 @@ class Shown(NamedTuple, Generic[T]):
 
 
 class PageReader(Generic[T]):
-    """The page of the node in `folder`, as a client sees it; `decode` makes sense of what is shown.
+    """The page of the node in `folder`, as a client sees it; `decode` makes sense of what is shown. It needs
+    no closing: another thread may be looking.
 
     Raises:
         OSError: there is none, or it may not be read.
@@ -151,8 +152,3 @@ class PageReader(Generic[T]):
             return None  # of another version
         self._shown = shown = Shown(serial, start, content)
         return shown
-
-    def close(self) -> None:
-        """Look no more."""
-        self.words.release()
-        self._map.close()
