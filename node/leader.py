@@ -217,8 +217,8 @@ class Leaders:
             self, partition, won.ballot, won.electorate, won.pledges
         )
         self._beaten_ns = 0  # say so at the next look
-        if not lead.open:
-            self.settled(lead)
+        if not self.leaderships[partition].open:
+            self.settled(self.leaderships[partition])
 
     def resign(self, leadership: Leadership, why: str) -> None:
         """Lead no more, and say so."""

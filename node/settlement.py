@@ -39,7 +39,7 @@ class Settlement:
         self._bucket = bucket
         self._done = done
         self._failed = failed
-        self._until_ns = lead.now_ns() + _SETTLE_NS
+        self._until_ns = leadership.now_ns() + _SETTLE_NS
         #: What each who promised has, as far as it is known.
         self._names: dict[NodeId, dict[bytes, Order]] = {}
         #: Who has not told all names yet, and behind which one it is asked to go on.
