@@ -141,3 +141,29 @@ def test_a_damaged_entry_is_replaced_by_that_of_another_replica() -> None:
     cluster[1].replica.measure_anew(partition_at(place))  # as after a restart
     cluster.run_for(10)
     assert cluster[1].storage.get(place) == raw
+
+
+def test_a_replica_whose_disk_is_full_goes_on_once_there_is_room() -> None:
+    cluster = Cluster(3)
+    cluster.run_for(1)
+    cluster.hosts[1].disk.full = True
+    cluster[0].write(*rows(50, 1), hint=False)
+    cluster.run_for(10)
+    assert cluster[1].contents() == {}
+    cluster.hosts[1].disk.full = False
+    cluster.run_for(10)
+    cluster.assert_equal()
+    assert len(cluster[1].contents()) == 50
+
+
+def test_a_newer_ring_in_the_middle_of_a_comparison_begins_a_new_one() -> None:
+    cluster = Cluster(3)
+    cluster[0].replica.apply(rows(3_000, 1), lambda _error, _newer: None)
+    cluster.run_for(1.1)
+    assert 0 < len(cluster[1].contents()) < 3_000
+    cluster.set_ring()
+    assert not cluster[1].convergence.equal(0)
+    cluster.run_for(10)
+    cluster.assert_equal()
+    assert len(cluster[1].contents()) == 3_000
+    assert cluster[1].convergence.status().pulled_count >= 3_000

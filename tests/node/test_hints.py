@@ -143,3 +143,29 @@ def test_who_answers_nothing_is_asked_for_less() -> None:
     cluster.simulation.restart(cluster.hosts[2])
     cluster.run_for(10)
     assert cluster[0].hints.count == 0
+
+
+def test_a_full_disk_refuses_hints_and_what_was_kept_before_is_still_counted() -> None:
+    cluster = ByHints(3)
+    cluster.simulation.crash(cluster.hosts[2])
+    add(cluster[0], cluster[2].node, rows(10))
+    cluster.run_for(1)
+    size_bytes = cluster[0].hints.size_bytes
+    cluster.hosts[0].disk.full = True
+    told = add(cluster[0], cluster[2].node, rows(20, version=2))
+    assert cluster[0].hints.count == 20
+    cluster.run_for(1)
+    assert [type(error) for error in told] == [StoreFullError]
+    assert (cluster[0].hints.count, cluster[0].hints.size_bytes) == (10, size_bytes)
+
+
+def test_a_hint_refused_for_an_older_ring_is_kept_and_the_ring_is_heard_of() -> None:
+    cluster = ByHints(3)
+    old = cluster.decree
+    assert old is not None
+    cluster.set_ring()
+    cluster[0].set_decree(old)
+    add(cluster[0], cluster[2].node, rows(3))
+    cluster.run_for(2)
+    assert cluster[0].hints.count == 3
+    assert (cluster[2].node, cluster[2].view.mark) in cluster[0].heard

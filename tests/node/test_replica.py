@@ -15,6 +15,7 @@ from ringdict.node.replica import fault_of
 from ringdict.node.stretch import partition_at
 from ringdict.node.tally import key_hash_at
 from ringdict.node.transaction import DictGoneError, DictState
+from ringdict.ring.partition import dict_seed, partition_of
 
 from .replicas import DICT, EVERYWHERE, NOW_MS, OTHER, One, row
 
@@ -71,7 +72,12 @@ def test_a_damaged_entry_is_named_and_replaced_by_a_healthy_one() -> None:
 KEYS = [
     b"\x03%s" % key for key in (b"a", b"ab", b"abc", b"b", b"ba" * 250, b"ba" * 250 + b"c", b"\x00", b"\xff")
 ]
-keys = st.sampled_from(KEYS) | st.binary(max_size=3).map(lambda some: b"\x03" + some)
+SEED = dict_seed(DICT)
+HOME = partition_of(SEED, b"\x030")
+NEIGHBOURS = [key for number in range(15_000) if partition_of(SEED, key := b"\x03%d" % number) == HOME]
+"""Keys of one partition, so that it has several stretches."""
+short_keys = st.binary(max_size=3).map(lambda some: b"\x03" + some)
+keys = st.sampled_from(KEYS) | st.sampled_from(NEIGHBOURS) | short_keys
 some_rows = st.lists(
     st.builds(
         row,
@@ -177,6 +183,24 @@ def test_places_show_each_entry_of_a_partition_once_and_in_order(some: list[tupl
             for place, raw in sorted(one.contents().items())
             if partition_at(place) == partition
         ]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_entry_that_was_damaged_when_the_sum_was_found_leaves_it_right_when_it_is_replaced(
+    version: int,
+) -> None:
+    one = One()
+    (place, raw), other = row(NEIGHBOURS[0], 1), row(NEIGHBOURS[1], 1)
+    one.apply(other)
+    one.storage.commit({place: raw[:-1] + b"?"}, lambda _: None)
+    while not one.replica.measure(HOME):
+        pass
+    sums = one.replica.sums([HOME])
+    one.apply(row(NEIGHBOURS[0], version))
+    while not one.replica.measure(HOME):
+        pass
+    one.replica.validate()
+    assert one.replica.sums([HOME]) != sums
 
 
 def test_locks_are_no_entries() -> None:
