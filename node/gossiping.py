@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import ClassVar
 
 from ..exception import InvalidError
 from ..gossip.config import LAN, Settings
@@ -66,6 +67,9 @@ class Gossiping:
             this host only.
         StoreDamagedError: what is in the storage is not what was written.
     """
+
+    core_class: ClassVar[type[Gossip]] = Gossip
+    """Wrong versions, for tests, have another."""
 
     def __init__(  # noqa: PLR0913 - what it is told, and whom it tells
         self,
@@ -120,11 +124,11 @@ class Gossiping:
     def _begin(self, generation: int) -> None:
         former = {GossipId(node): address for node, address in self._memory.members.items()}
         former.pop(GossipId(self._me), None)
-        core = self._core = Gossip(
+        core = self._core = self.core_class(
             GossipId(self._me), generation, self._profile, self._world.dice("gossip"),
             settings=self._settings, seeds=self._seeds, former=former,
         )  # fmt: skip
-        self._world.trace("gossip", generation=generation)
+        self._world.trace("gossip began", node=self._me, generation=generation)
         self._tell_ring()
         self._do(core.start(self._now()))
         if self._leaving:
@@ -313,7 +317,7 @@ class Gossiping:
                 case BroadcastHeard(origin, payload):
                     self._broadcast_heard(NodeId(origin), payload)
                 case KeepGeneration(generation):
-                    self._world.trace("gossip", generation=generation)
+                    self._world.trace("gossip goes on", node=self._me, generation=generation)
                     self._memory.keep_generation(generation, self._carry_out)
                     self._arm()
                     return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from ..gossip.config import LAN, Settings
 from ..gossip.keyring import Keyring
@@ -13,6 +14,8 @@ from ..node.world import Address, World
 
 class GossipNode:
     """A process with nothing but `Gossiping` in it."""
+
+    gossiping_class: ClassVar[type[Gossiping]] = Gossiping
 
     def __init__(
         self,
@@ -25,7 +28,7 @@ class GossipNode:
         profile: Profile | None = None,
     ) -> None:
         self.world = world
-        self.gossiping = Gossiping(
+        self.gossiping = self.gossiping_class(
             world, world.storage("gossip"), profile or Profile(world.identity.address), seeds,
             settings=settings, keyring=keyring, insecure=insecure,
         )  # fmt: skip

@@ -135,6 +135,16 @@ def draw_plan(
     return _with_heal(plan, dice, harmed) if live else plan
 
 
+def calmed(plan: Plan, heal_ns: int) -> Plan:
+    """The same plan, with everybody healed for good at an instant."""
+    faults = [
+        replace(fault, for_ns=min(fault.for_ns, heal_ns - fault.at_ns))
+        for fault in plan.faults
+        if fault.at_ns < heal_ns
+    ]
+    return replace(plan, faults=tuple(faults), heal_ns=heal_ns, core=tuple(range(plan.nodes_count)))
+
+
 def _draw_noise(profile: Profile, dice: Random) -> Noise:
     def share(most: float) -> float:
         drawn = log_uniform(dice, most / 100, most) if most else 0.0

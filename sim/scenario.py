@@ -20,7 +20,7 @@ from ..node.world import NS_PER_S, Address, Factory
 from .check import Check, Watcher
 from .fault import Kind
 from .history import History
-from .plan import KINDS, PROFILES, Plan, draw_plan
+from .plan import KINDS, PROFILES, Plan, calmed, draw_plan
 
 DEFAULT = "ringdict.sim.register:RegisterScenario"
 """The example that comes with ringdict: a small replicated register."""
@@ -47,6 +47,9 @@ class Scenario:
     kinds: ClassVar[Sequence[type[Kind]]] = ()
     """Kinds of faults that only this system can suffer, or that are yet to find their place."""
     checks: ClassVar[Sequence[Check]] = ()
+    healed_s: ClassVar[float] = 0.0
+    """The last so many seconds of every run are without faults and noise, for all; then there is no core that
+    is healed while others are left broken."""
 
     def __init__(self, nodes: tuple[Address, ...], clients: tuple[Address, ...], history: History) -> None:
         self.nodes = nodes
@@ -132,7 +135,11 @@ def plan_for(
     nodes, clients, span_s = size or (scenario.nodes_count, scenario.clients_count, scenario.span_s)
     numbers = (nodes, clients, int(span_s * NS_PER_S))
     kinds = {name: kind for name, kind in kinds_of(place).items() if name not in scenario.without}
-    plan = draw_plan(place, seed, profile, numbers, kinds, live=live)
+    if scenario.healed_s:
+        heal_ns = max(0, numbers[2] - int(scenario.healed_s * NS_PER_S))
+        plan = calmed(draw_plan(place, seed, profile, numbers, kinds, live=False), heal_ns)
+    else:
+        plan = draw_plan(place, seed, profile, numbers, kinds, live=live)
     calm_ns = int(scenario.calm_s * NS_PER_S)
     return replace(plan, faults=tuple(fault for fault in plan.faults if fault.at_ns >= calm_ns))
 
