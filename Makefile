@@ -21,8 +21,9 @@ help: ## this list
 	@echo "PYTHON=python3.12 takes another interpreter, ARGS=... goes to the command that a target ends in."
 
 .PHONY: demo
-demo: $(VENV)/.installed-$(VERSION)-plain ## several processes share a Dict, one is killed, nothing is lost
+demo: $(VENV)/.installed-$(VERSION)-cluster ## several processes share a Dict, one is killed, nothing is lost
 	@$(BIN)/ringdict demo $(ARGS)
+	@$(BIN)/ringdict demo --three-nodes
 
 .PHONY: test
 test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep or campaign

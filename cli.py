@@ -127,8 +127,9 @@ def _node(args: Arguments, terminal: Terminal) -> ExitCode:
 
 def _demo(args: Arguments, terminal: Terminal) -> ExitCode:
     from .demo import run
+    from .demo_nodes import run_nodes
 
-    return run(args, terminal)
+    return run_nodes(terminal) if args.three_nodes else run(args, terminal)
 
 
 def _ring(args: Arguments, terminal: Terminal) -> ExitCode:
@@ -252,13 +253,11 @@ def _add_ring_commands(groups: Commands) -> None:
     probe = status.add_mutually_exclusive_group()
     probe.add_argument("--live", action="store_true", help="only whether the first node of the URL answers")
     probe.add_argument("--ready", action="store_true", help="only whether it is ready to serve")
-
     ring = _command(groups, "ring", "tell who owns what; with KEY, the way of one key")
     ring.add_argument("key", metavar="KEY", nargs="?", default="", help="text, or what an option says")
     ring.add_argument("--dict", metavar="NAME", help="the Dict that KEY is in")
     ring.add_argument("-e", "--environment", metavar="NAME", help="where to look (RINGDICT_ENVIRONMENT)")
     _notation(ring, "KEY is a Python literal")
-
     leave = _command(groups, "leave", "have a node hand over what it holds, and leave the ring")
     remove = _command(groups, "remove", "take a dead node out of the ring")
     cancel = _command(groups, "join-cancel", "have a node that is joining not join")
@@ -280,6 +279,9 @@ def _add_demo(groups: Commands) -> None:
     demo.add_argument("--processes", metavar="N", type=count, default=PROCESSES, help="how many share it (5)")
     demo.add_argument("--seconds", metavar="S", type=span_s, default=SECONDS, help="how long they go on (8)")
     demo.add_argument("--seed", metavar="N", type=int, help="repeat the random choices of an earlier run")
+    demo.add_argument(
+        "--three-nodes", action="store_true", help="of a cluster instead, one killed, none lost"
+    )
     demo.add_argument("--keep", action="store_true", help="leave the Dict behind, to look at")
     demo.add_argument("--json", action="store_true", help="print the events as JSON, one a line")
 

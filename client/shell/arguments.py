@@ -74,6 +74,7 @@ class Arguments(Namespace):
     live: bool
     ready: bool
     dict: str | None
+    three_nodes: bool
     listen: str | None
     advertise: str | None
     join: str | None
