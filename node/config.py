@@ -243,6 +243,10 @@ well."""
 PAGE_SHOWN_INTERVAL_S = 0.2
 """A node shows its page again so often: it costs a word of memory."""
 
+PAGE_LOOK_SHOWINGS = 5
+"""What is on the page is put together anew once in so many showings, a second: that takes half a millisecond.
+Whatever must not be read any more is put on it at once."""
+
 PAGE_SHOWN_AGE_S_MAX = 1.0
 """Nobody believes an older one: a node that was killed or stopped is read no more after a second, and one
 that is late by four turns still is."""

@@ -1,7 +1,8 @@
 """What a node tells the clients on its host: which partitions they may read past it, and where.
 
 Rules of this file:
-1. It is told at once when a partition is not served any more, and again and again as long as the node lives.
+1. It is told at once when a partition is not served any more (`changed`), and again and again as long as the
+   node lives. That one is served may be told up to a second later.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import NamedTuple, Self
 
-from .config import PAGE_SHOWN_INTERVAL_S
+from .config import PAGE_LOOK_SHOWINGS, PAGE_SHOWN_INTERVAL_S
 from .message import AskFolder, Mark, Request, TellFolder
 from .wire import encode
 from .world import NS_PER_S, Address, NodeId, World
@@ -49,15 +50,22 @@ class Announcer:
         self._look = look
         self._folder = folder
         self._host = host
+        self._page = b""
+        self._showings = 0
 
     def start(self) -> None:
         """Begin, and go on for ever."""
-        self.changed()
+        if self._showings % PAGE_LOOK_SHOWINGS == 0:
+            self.changed()
+        else:
+            self._world.publish(self._page)
+        self._showings += 1
         self._world.call_after(int(PAGE_SHOWN_INTERVAL_S * NS_PER_S), self.start)
 
     def changed(self) -> None:
-        """What `look` says may be something else now."""
-        self._world.publish(self._look().encode())
+        """What `look` says may be less now."""
+        self._page = self._look().encode()
+        self._world.publish(self._page)
 
     def handlers(self) -> Mapping[type[Request], Callable[[Address, Request], None]]:
         """What it answers."""
