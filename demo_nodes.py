@@ -1,4 +1,4 @@
-"""`ringdict demo --three-nodes`: three real nodes on this host, one of them killed under load and brought back.
+"""`ringdict demo --three-nodes`: three real nodes on this host, one killed under load and brought back.
 
 Whatever it says has happened, and was looked at: at the end all that was acknowledged is read back.
 """
@@ -54,7 +54,7 @@ class _Crew:
         begin = ["--join", ",".join(self.addresses[:number])] if number else ["--found"]
         self.ready_file(number).unlink(missing_ok=True)
         environ = {key: value for key, value in os.environ.items() if not key.startswith("RINGDICT_")}
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - this program itself
             [
                 sys.executable, "-m", "ringdict", "node", "--listen", self.addresses[number], *begin,
                 "--data", self._folder / f"node{number}", "--ready-file", self.ready_file(number),
@@ -126,9 +126,8 @@ class _Story:
         self._begun_s = time.monotonic()
 
     def _say(self, text: str, *style: str) -> None:
-        self._terminal.tell(
-            f"{time.monotonic() - self._begun_s:6.2f} s  {self._terminal.paint(text, *style)}"
-        )
+        elapsed_s = time.monotonic() - self._begun_s
+        self._terminal.tell(f"{elapsed_s:6.2f} s  {self._terminal.paint(text, *style)}")
 
     def tell(self) -> ExitCode:
         crew = self._crew

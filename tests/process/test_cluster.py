@@ -1,4 +1,4 @@
-"""Three real nodes: killed, stopped, restarted, joined, attacked, short of room. What was acknowledged stays."""
+"""Three real nodes: killed, stopped, restarted, joined, attacked, short of room. No put is lost."""
 
 from __future__ import annotations
 
