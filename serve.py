@@ -216,10 +216,12 @@ def run(args: Arguments, _terminal: Terminal) -> ExitCode:
 
 async def _serve(launch: Launch) -> str | None:
     from . import __version__
+    from .node.clock import SystemClock
     from .node.gossipkeys import keyring_of
     from .node.hosting import Hosting, host
     from .node.hostmark import host_mark
     from .node.node import Node, NodeSettings
+    from .node.restart import may_lack
     from .node.switchboard import Credentials
     from .node.trioworld import real_surroundings
 
@@ -234,6 +236,7 @@ async def _serve(launch: Launch) -> str | None:
         zone=launch.zone, version=__version__, durability=launch.durability,
         keyring=keyring_of([launch.secret] if launch.secret else [], GOSSIP_LABEL),
         insecure=launch.insecure, folder=str(launch.data.resolve()), host=host_mark(),
+        tail_lost=may_lack(launch.data, SystemClock().boot_id()),
     )  # fmt: skip
 
     def make(world: World) -> Node:
