@@ -244,8 +244,7 @@ def _add_node(groups: Commands) -> None:
     ):
         node.add_argument(option, metavar=value, help=words)
     node.add_argument("--found", action="store_true", help="found a cluster, if this node is in none")
-    insecure_help = "run without a secret where other hosts can reach the node"
-    node.add_argument("--insecure", action="store_true", help=insecure_help)
+    node.add_argument("--insecure", action="store_true", help="do without a secret off this host, too")
 
 
 def _add_ring_commands(groups: Commands) -> None:

@@ -330,8 +330,9 @@ after 10 s or more."""
 STOP_POLL_S = 0.02
 """Between two looks whether its last answers have gone out."""
 
-READY_POLL_S = 0.1
-"""Between two looks whether a node is ready: faster than any orchestrator asks."""
+READY_POLL_S = 0.5
+"""Between two looks whether a node is ready, which take a fraction of a millisecond each: faster than any
+orchestrator asks, and nothing beside an idle node's thousandth of a core."""
 
 LINGER_S = 0.000_040
 """After a turn that served, look again for so long before going to sleep: waking up costs as much, and a
