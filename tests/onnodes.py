@@ -1,7 +1,7 @@
 """Starts three real nodes on loopback, and runs the tests of Dicts on them.
 
-``python tests/onnodes.py [pytest's arguments]``. What the tests end with is what this ends with; the nodes end
-with it.
+``python tests/onnodes.py [pytest's arguments]``. What the tests end with is what this ends with, and
+the nodes end with it.
 """
 
 from __future__ import annotations

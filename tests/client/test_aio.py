@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, ConflictError, Dict, LockLostError, LockTimeoutError, NotFoundError
+from ringdict.node.operation import Increment
 
 from .library import Asyncio, Library, Trio
 
@@ -177,6 +178,7 @@ def test_iterators(on: Library, d: Dict[Any, Any]) -> None:
     on.run(main)
 
 
+@pytest.mark.embedded
 def test_a_loop_broken_off_leaves_nothing_open(on: Library, d: Dict[Any, Any], cluster: Cluster) -> None:
     d.update({n: n for n in range(1_000)})
 
@@ -223,6 +225,7 @@ def test_a_dict_deleted_under_a_loop(on: Library, d: Dict[Any, Any], cluster: Cl
 # -- several loops -------------------------------------------------------------------------------
 
 
+@pytest.mark.capability.with_args(Increment)
 def test_one_handle_in_several_loops_at_once(d: Dict[Any, Any]) -> None:
     errors: list[BaseException] = []
 

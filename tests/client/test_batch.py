@@ -105,6 +105,7 @@ def test_update_overwrites_long_keys_and_expiring_entries(d: Dict[Any, Any]) -> 
     assert (len(d), d.info().bytes) == (3, empty)
 
 
+@pytest.mark.embedded
 def test_a_batch_shares_one_version_and_the_next_is_above(d: Dict[Any, Any]) -> None:
     def versions() -> set[int]:
         return {entry.version for entry in map(d.get_entry, "abc") if entry is not None}

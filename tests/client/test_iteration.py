@@ -248,6 +248,7 @@ def test_an_iteration_says_so_when_its_dict_was_deleted(
         list(keys)
 
 
+@pytest.mark.embedded
 def test_a_broken_off_iteration_leaves_nothing_open(full: Dict[Any, Any], cluster: Cluster) -> None:
     for _ in full:
         break
