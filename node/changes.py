@@ -27,6 +27,7 @@ from .config import (
     EPOCH_BACK_OFF_S_MIN,
 )
 from .message import Commanded, Mark, Reason, Refused, Reply, Unknown
+from .peermessage import EpochBallot
 from .proposal import Ending, Proposal
 from .ringview import NO_MARK, RingView
 from .voter import Voter
@@ -120,6 +121,8 @@ class _Change:
 class Changes:
     """The changes that wait on one node. `view` gives the ring, `decided` is told of what
     was decided here, `hear` of voters with a newer ring."""
+
+    proposal_class = Proposal
 
     def __init__(
         self,
@@ -215,15 +218,14 @@ class Changes:
         return Refused(0, reason, text, NO_MARK if view is None else view.mark)
 
     def _propose(self, view: RingView, first: _Change, wanted: Decree) -> None:
-        identity = self._world.identity
         first.digest = digest_of(wanted)
         self._round += 1
-        ballot = (self._round, identity.boot, identity.node)
+        ballot = self.ballot(self._round)
 
         def ended(ending: Ending) -> None:
             self._ended(first, ending)
 
-        proposal = Proposal(self._world, self._bus, self._voter, view, ballot, wanted, ended)
+        proposal = self.proposal_class(self._world, self._bus, self._voter, view, ballot, wanted, ended)
         self._proposal = proposal
         proposal.begin()
 
@@ -237,6 +239,10 @@ class Changes:
         if ending.decided:
             self._decided(ending.decided)
         self._wait()
+
+    def ballot(self, number: int) -> EpochBallot:
+        """One that nobody has used, nor this node before it was started."""
+        return (number, self._world.identity.boot, self._world.identity.node)
 
     def _wait(self) -> None:
         """Try again after a while, which a newer ring cuts short."""

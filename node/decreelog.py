@@ -49,7 +49,7 @@ _decode: Final = msgspec.msgpack.Decoder(Vote).decode
 class DecreeLog:
     """The storage of one node's epochs. What it reads includes what is written and not on disk yet.
 
-    All that reads raises StoreDamagedError if the bytes are not what was written.
+    What reads raises StoreDamagedError, if nothing else is said, where bytes are not what was written.
     """
 
     def __init__(self, world: World, storage: Storage) -> None:
@@ -86,8 +86,12 @@ class DecreeLog:
 
     @property
     def intends_to_join(self) -> bool:
-        """Whether this node wrote down that it is new."""
-        return self._storage.get(_INTENT) is not None
+        """Whether this node wrote down that it is new. Halts if that cannot be read."""
+        try:
+            return self._storage.get(_INTENT) is not None
+        except StoreDamagedError as error:
+            self._world.halt(str(error))
+            return False
 
     def write_vote(self, vote: Vote, proposal: bytes, written: Written) -> None:
         """Vote so; `proposal` is the decree that goes with it, empty: the one that is there, or none."""

@@ -53,6 +53,11 @@ class Epochs:
     dropped from the ring. Without atomic operations a former set knows nothing that matters: True.
     """
 
+    learner_class = Learner
+    changes_class = Changes
+    voter_class = Voter
+    mover_class = Mover
+
     def __init__(
         self,
         world: World,
@@ -68,10 +73,12 @@ class Epochs:
         self._changed = changed
         self._log = DecreeLog(world, storage)
         self._complaints = Complaints(world)
-        self._learner = Learner(world, self._log, bus, self._complaints, self._turned)
-        self._voter = self.make_voter()
-        self._changes = Changes(world, bus, self._voter, lambda: self.view, self._on_decided, self.hear_mark)
-        self._mover = Mover(world, bus, self._changes, ready, settled)
+        self._learner = self.learner_class(world, self._log, bus, self._complaints, self._turned)
+        self._voter = self.voter_class(world, self._log, lambda: self.view)
+        self._changes = self.changes_class(
+            world, bus, self._voter, lambda: self.view, self._on_decided, self.hear_mark
+        )
+        self._mover = self.mover_class(world, bus, self._changes, ready, settled)
         #: Members that are to be told of a decree which was decided here.
         self._to_tell: tuple[NodeId, ...] = ()
 
@@ -83,10 +90,6 @@ class Epochs:
             self._world.halt(
                 f"{error}. Remove this node from the cluster, and start it with an empty data folder"
             )
-
-    def make_voter(self) -> Voter:
-        """The voter of this node."""
-        return Voter(self._world, self._log, lambda: self.view)
 
     # -- what a node asks --------------------------------------------------------------------------
 
@@ -149,10 +152,7 @@ class Epochs:
     def hear_mark(self, node: NodeId, mark: Mark) -> None:
         """A node goes by that ring: it said so, in whatever message, or gossip did."""
         self._mover.hear(node, mark)
-        try:
-            self._learner.hear(node, mark)
-        except StoreDamagedError as error:
-            self._world.halt(str(error))
+        self._learner.hear(node, mark)
 
     def command(self, verb: str, member: Member, answer: Callable[[Reply], None]) -> None:
         """Change the ring (`changes.VERBS`). `answer` is called once, with a reply whose number is 0."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..exception import StoreDamagedError
 from ..ring.codec import decode_decree, digest_of, encode_decree
 from ..ring.decree import Decree, DecreeError
 from ..ring.succession import check_descendant, check_successor, is_newer
@@ -103,7 +104,11 @@ class Learner:
         """Whether what was heard of is what this node accepted itself: then it has it."""
         if self.view is None or mark[0] != self.view.epoch + 1:
             return False
-        proposal = self._log.proposal(mark[0], mark[1])
+        try:
+            proposal = self._log.proposal(mark[0], mark[1])
+        except StoreDamagedError as error:
+            self._world.halt(str(error))
+            return True
         return bool(proposal) and self.learn(proposal)
 
     def _ask(self) -> None:
@@ -211,6 +216,7 @@ class Learner:
         view = RingView(decree, self._world.identity.node)
         self.view, self.encoded = view, encoded
         self._doubtful.clear()
+        self._turned(view)
         self._world.trace(
             "epoch",
             node=self._world.identity.node,
@@ -220,7 +226,6 @@ class Learner:
             parent=decree.parent,
             member=view.me is not None,
         )
-        self._turned(view)
 
 
 AMNESIA = (

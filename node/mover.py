@@ -47,6 +47,10 @@ def numbers_of(bits: bytes) -> list[int]:
 class Mover:
     """One node's part in the walk: it answers what is ready here, and flips if it is its turn."""
 
+    interval_s = FLIP_INTERVAL_S
+    patience_s = FLIP_PATIENCE_S
+    stall_s = FLIP_STALL_S
+
     def __init__(
         self,
         world: World,
@@ -136,7 +140,7 @@ class Mover:
         view = self._view
         if view is None or self._timer is not None or not self._has_work(view.decree):
             return
-        delay_s = FLIP_INTERVAL_S * (0.75 + 0.5 * self._dice.random())
+        delay_s = self.interval_s * (0.75 + 0.5 * self._dice.random())
         self._timer = self._world.call_after(int(delay_s * NS_PER_S), self._look)
 
     def _has_work(self, decree: Decree) -> bool:
@@ -152,9 +156,9 @@ class Mover:
             return
         rank = view.decree.voters().index(view.me)
         now_ns = self._world.now_ns()
-        if rank == 0 or now_ns - self._turned_ns > rank * FLIP_STALL_S * NS_PER_S:
+        if rank == 0 or now_ns - self._turned_ns > rank * self.stall_s * NS_PER_S:
             self._gather(view)
-        elif now_ns - self._looked_ns > rank * FLIP_PATIENCE_S * NS_PER_S:
+        elif now_ns - self._looked_ns > rank * self.patience_s * NS_PER_S:
             self._looked_ns = now_ns
             self._ask_seniors(view, rank)
 

@@ -11,6 +11,7 @@ from ..exception import Error
 from ..node.bus import Bus
 from ..node.epochs import Epochs
 from ..node.message import Reply, Request
+from ..node.mover import Mover
 from ..node.ringview import NO_MARK, RingView
 from ..node.wire import decode
 from ..node.world import NS_PER_MS, Address, NodeId, World
@@ -20,7 +21,7 @@ RUMOUR_NS = 200 * NS_PER_MS
 RUMOUR_COUNT = 2
 """So many others are told by each node in each round who it is and which ring it goes by."""
 
-DATA_NS_MAX = 800 * NS_PER_MS
+DATA_NS_MAX = 200 * NS_PER_MS
 """A pending owner has a partition's data at the latest after this."""
 
 AWAY_NS = 1_000 * NS_PER_MS
@@ -30,7 +31,11 @@ AWAY_NS = 1_000 * NS_PER_MS
 class Place(Protocol):
     """What nodes of one scenario share: what an operator would know and do."""
 
-    nodes: Sequence[Address]
+    @property
+    def nodes(self) -> Sequence[Address]:
+        """The addresses of all nodes."""
+        ...
+
     partitions: int
     replicas: int
 
@@ -47,10 +52,24 @@ class Place(Protocol):
         ...
 
 
+class QuickMover(Mover):
+    """In a hurry: a run is short, and a ring of one or two members has little to show."""
+
+    interval_s = 0.15
+    patience_s = 0.5
+    stall_s = 5.0
+
+
+class QuickEpochs(Epochs):
+    """Epochs with a mover in a hurry."""
+
+    mover_class = QuickMover
+
+
 class EpochNode:
     """One node."""
 
-    epochs_class = Epochs
+    epochs_class: type[Epochs] = QuickEpochs
 
     def __init__(self, world: World, place: Place) -> None:
         self.world = world

@@ -156,3 +156,19 @@ def test_what_a_ring_cannot_do_is_refused_in_words() -> None:
     lab.simulation.run_for(1.0)
     assert isinstance(stranger[0], Refused)
     assert "is no member" in stranger[0].text
+
+
+def test_a_newcomer_whose_note_that_it_is_new_is_damaged_halts_and_asks_nobody() -> None:
+    lab = Lab(2, founders={})
+    lab.founders = {"n0": b"c" * 16}
+    lab.hosts[0].down_count += 1  # nobody is there to join yet
+    lab.simulation.run_for(1.0)
+    lab.hosts[1].disk.volume("consensus")
+    lab.node(1).epochs._log.write_intent(lambda _on_disk: None)
+    lab.simulation.run_for(1.0)
+    assert lab.hosts[1].disk.rot("consensus")
+    starts = lab.hosts[1].starts_count
+    lab.simulation.restart(lab.hosts[0])
+    lab.simulation.run_for(10.0)
+    assert lab.hosts[1].starts_count > starts + 5
+    assert set(lab.states(0)) == {"n0"}

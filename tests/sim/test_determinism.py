@@ -24,9 +24,19 @@ ROOT = Path(__file__).resolve().parents[2]
 CORES = (
     "gossip/*.py",
     "ring/*.py",
+    "sim/epoch*.py",
     "sim/register*.py",
+    "node/changes.py",
+    "node/complaints.py",
+    "node/decreelog.py",
+    "node/epochs.py",
     "node/identity.py",
+    "node/learner.py",
+    "node/mover.py",
+    "node/newcomer.py",
     "node/overlay.py",
+    "node/proposal.py",
+    "node/voter.py",
     "node/world.py",
 )
 """What runs in worlds. Cores of a node that are yet to come belong here."""
