@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .client.shell.arguments import Arguments
     from .client.shell.exit_code import ExitCode
     from .client.shell.terminal import Terminal
+    from .node.node import Node
     from .node.world import World
 
 PORT_DEFAULT: Final = 7447
@@ -215,6 +216,8 @@ def run(args: Arguments, _terminal: Terminal) -> ExitCode:
 
 
 async def _serve(launch: Launch) -> str | None:
+    import trio
+
     from . import __version__
     from .node.clock import SystemClock
     from .node.gossipkeys import keyring_of
@@ -247,6 +250,7 @@ async def _serve(launch: Launch) -> str | None:
         log.info("%s, data in %s", where, launch.data)
         if node.view is None and not launch.found and not launch.join:
             log.warning("in no ring, and told neither to found one (--found) nor whom to join (--join)")
+        nursery.start_soon(_look_up_seeds, world, node, launch.join)
         return node
 
     surroundings = real_surroundings(
@@ -254,7 +258,20 @@ async def _serve(launch: Launch) -> str | None:
         launch.data, listen=launch.listen, insecure=launch.insecure,
     )  # fmt: skip
     surroundings.trace = trace_to_log
-    return await host(make, surroundings, Hosting(launch.ready_file, launch.notify_socket))
+    async with trio.open_nursery() as nursery:
+        reason = await host(make, surroundings, Hosting(launch.ready_file, launch.notify_socket))
+        nursery.cancel_scope.cancel()
+    return reason
+
+
+async def _look_up_seeds(world: World, node: Node, names: Sequence[str]) -> None:
+    """Tell the node's gossip what the names of its seeds mean, whenever that is something else."""
+    from .node.seeds import keep_resolving
+
+    def set_seeds(addresses: Sequence[Address]) -> None:
+        world.call_after(0, lambda: node.gossiping.set_seeds(addresses))
+
+    await keep_resolving(list(map(Address, names)), set_seeds, lambda: node.gossiping.has_peers)
 
 
 def _leaf(error: BaseException) -> BaseException:
