@@ -196,3 +196,13 @@ def a_healed_core_serves(run: Finished) -> str | None:
 
 
 ClusterScenario.checks = (a_healed_core_serves, the_later_put_wins, clients_never_go_back, replicas_end_equal)
+
+
+class ThreeNodes(ClusterScenario):
+    """The smallest cluster that outlives a node, with clients that meet at two keys."""
+
+    nodes_count = 3
+    clients_count = 6
+    keys = ("a", "b")
+    span_s = 20.0
+    calm_s = 6.0
