@@ -81,8 +81,8 @@ WithoutFloor = version("WithoutFloor", coordinator_class=NoFloor)
 
 LATER = "the_later_put_wins"
 
-# A forgotten hint, an epoch that nobody looks at and a newer version that is ignored are made good for by other
-# parts in most worlds; tests/node/test_coordinator.py shows each by a story of its own.
+# A forgotten hint, an epoch that nobody looks at and a newer version that is ignored are made good for by
+# other parts in most worlds; tests/node/test_coordinator.py has a story for each.
 MUTANTS: Mapping[str, Mutant] = {
     "AckFirst": Mutant(seeds_max=4, check=LATER, profile="harsh"),
     "OnWallClock": Mutant(seeds_max=4, check=LATER, profile="harsh"),
