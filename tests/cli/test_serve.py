@@ -23,7 +23,7 @@ SECRET = "a secret of some length"
 
 
 def said(environ: dict[str, str] | None = None, **options: str | bool) -> Launch:
-    fields: dict[str, object] = dict.fromkeys(NAMES) | {"found": False, "insecure": False} | options
+    fields: dict[str, object] = {**dict.fromkeys(NAMES), "found": False, "insecure": False, **options}
     return read(Arguments(**fields), environ or {})
 
 

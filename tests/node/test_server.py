@@ -25,6 +25,7 @@ from ringdict.node.handshake import Role
 from ringdict.node.sockets import free_address, join_address
 from ringdict.node.switchboard import Credentials
 from ringdict.node.trioworld import Surroundings, real_surroundings
+from ringdict.node.world import Address
 
 from .caller import RawClient
 from .served import Echo, Served, served
@@ -70,7 +71,7 @@ def test_a_client_is_answered_on_its_connection_under_a_name_of_its_own(node: Se
 
 def test_what_is_sent_to_a_client_that_has_gone_is_dropped(tmp_path: Path, plain: bool) -> None:
     class Late(Echo):
-        def on_frame(self, source, frame) -> None:
+        def on_frame(self, source: Address, frame: bytes) -> None:
             super().on_frame(source, frame)
             self.world.call_after(200_000_000, lambda: self.world.send(source, b"too late"))
             self.world.call_after(250_000_000, lambda: late.append(1))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ringdict import Cluster
 from ringdict.node.sockets import free_address
@@ -39,8 +39,8 @@ class RealNode:
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
 
-    def start(self, **limits: Any) -> None:
-        """`limits` go to Popen."""
+    def start(self, limit: Callable[[], None] | None = None) -> None:
+        """`limit` is called in the process before it becomes a node."""
         begin = ["--join", ",".join(self._seeds)] if self._seeds else ["--found"]
         log = (self.folder / "log").open("ab")
         environ = {key: value for key, value in os.environ.items() if not key.startswith("RINGDICT_")}
@@ -49,7 +49,7 @@ class RealNode:
                 sys.executable, "-m", "ringdict", "node", "--listen", self.address, *begin,
                 "--data", self.folder / "data", "--ready-file", self.ready_file, "--log", "json",
             ],
-            stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET": SECRET}, **limits,
+            stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET": SECRET}, preexec_fn=limit,
         )  # fmt: skip
         log.close()
 

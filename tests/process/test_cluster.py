@@ -174,7 +174,7 @@ def test_a_node_whose_disk_takes_nothing_more_harms_nobody(cluster: RealCluster)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
 
-    node.start(preexec_fn=limit)
+    node.start(limit)
     with Load(cluster) as load:
         large = Dict[int, bytes].from_name("large", create_if_missing=True, cluster=load._cluster)
         for number in range(60):
