@@ -49,7 +49,8 @@ class RealNode:
                 sys.executable, "-m", "ringdict", "node", "--listen", self.address, *begin,
                 "--data", self.folder / "data", "--ready-file", self.ready_file, "--log", "json",
             ],
-            stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET": SECRET}, preexec_fn=limit,
+            stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET": SECRET},
+            preexec_fn=limit,  # noqa: PLW1509 - no thread of a test holds what it needs
         )  # fmt: skip
         log.close()
 
