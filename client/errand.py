@@ -58,7 +58,7 @@ class Errand:
     """How long one node may take."""
     writes = False
     """Whether it changes something: then it matters whether it was sent."""
-    operation_id: bytes | None = None
+    operation_id: bytes = b""
     what = "the key"
     """In errors."""
     contact: Contact
@@ -218,7 +218,7 @@ def _refused(session: Session, contact: Contact, refused: Refused, trail: Trail)
 def _give_up(errand: Errand, trail: Trail) -> None:
     """After a pass in vain: raise what more passes would not change."""
     if trail.unknown:
-        raise OutcomeUnknownError(f"{errand.what}: {trail.unknown}", errand.operation_id)
+        raise OutcomeUnknownError(f"{errand.what}: {trail.unknown}", errand.operation_id or None)
     if trail.foreign and len(trail.foreign) == len(trail.misses) and not trail.refusals:
         raise trail.foreign[0]
     if trail.was_sent and errand.writes:
@@ -240,7 +240,7 @@ def _error(errand: Errand, trail: Trail) -> Error:
     if errand.writes and trail.was_sent:
         return RequestTimeoutError(
             f"{errand.what}: no answer in time, it may or may not have been written: {trail.words()}",
-            errand.operation_id,
+            errand.operation_id or None,
         )
     return UnavailableError(f"{errand.what}: no node could do it: {trail.words()}")
 

@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def is_for_nodes(item: pytest.Item) -> bool:
     """Whether a test is about Dicts wherever they live."""
-    fixtures = set(getattr(item, "fixturenames", ()))
+    fixtures: set[str] = set(getattr(item, "fixturenames", ()))
     return "cluster" in fixtures and not fixtures & EMBEDDED_ONLY and not item.get_closest_marker("embedded")
 
 

@@ -254,6 +254,8 @@ class Nodes:
                 return Resolved(number, request.dict_id if record else b"", record or b"")
             case ListDicts():
                 return Dicts(number, sorted(self.names.items()), more=False)
+            case _:
+                pass
         if decree is None:
             return Refused(number, Reason.NOT_SERVING, "in no ring", mark)
         epoch = getattr(request, "epoch", decree.epoch)
@@ -294,6 +296,8 @@ class Nodes:
                 rows = self._rows(node, request.dict_id, request.partitions, request.start)
                 size_bytes = sum(len(key) + len(entry.body) for _, key, entry in rows)
                 return Counted(number, len(rows), size_bytes, b"")
+            case _:
+                pass
         raise AssertionError(request)
 
     def _stamp(self) -> Stamp:
