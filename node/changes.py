@@ -176,7 +176,8 @@ class Changes:
             return
         while self._waiting:
             view, first = self._view(), self._waiting[0]
-            if view is None or (reason := self._reason_not_to()) is not None:
+            reason = self._reason_not_to()
+            if view is None or reason is not None:
                 self._end(first, self._refused(Reason.NOT_SERVING, reason or "this node is in no ring"))
             elif first.decided or first.what.is_so(view.decree):
                 self._end(first, Commanded(0, view.mark))

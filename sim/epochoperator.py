@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ..node.message import Command, Commanded, Refused, Reply, Unknown
 from ..node.wire import decode, encode
@@ -32,10 +32,8 @@ class Knowledge(Protocol):
         """The newest ring."""
         ...
 
-    @property
-    def takers_min(self) -> int:
-        """Members that take data are not made fewer than this on purpose."""
-        ...
+    takers_min: ClassVar[int]
+    """Members that take data are not made fewer than this on purpose."""
 
 
 class EpochOperator:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ringdict.node.message import Commanded, Refused, Reply, Unknown
 from ringdict.node.ringview import RingView
 from ringdict.node.world import Address, World
 from ringdict.ring.member import Member, MemberState
 from ringdict.sim.epochnode import EpochNode
+from ringdict.sim.scenario import module_of
 from ringdict.sim.simulation import Simulation
 
 
@@ -16,6 +18,7 @@ class Lab:
     """Some nodes, of which those in `founders` found a cluster each and the others join one."""
 
     partitions, replicas = 16, 3
+    node_class = EpochNode
 
     def __init__(self, count: int, founders: dict[str, bytes] | None = None, up: int | None = None) -> None:
         self.simulation = Simulation(seed=1)
@@ -23,9 +26,14 @@ class Lab:
         self.founders = {"n0": b"c" * 16} if founders is None else founders
         self.views: dict[Address, list[RingView]] = {}
         self.hosts = [
-            self.simulation.host(name, lambda world: EpochNode(world, self), start=up is None or number < up)
+            self.simulation.host(
+                name, lambda world: self.node_class(world, self), start=up is None or number < up
+            )
             for number, name in enumerate(self.nodes)
         ]
+
+    def make(self, world: World) -> EpochNode:
+        return self.node_class(world, self)
 
     def founds(self, address: Address) -> bytes:
         return self.founders.get(address, b"")
@@ -172,3 +180,59 @@ def test_a_newcomer_whose_note_that_it_is_new_is_damaged_halts_and_asks_nobody()
     lab.simulation.run_for(10.0)
     assert lab.hosts[1].starts_count > starts + 5
     assert set(lab.states(0)) == {"n0"}
+
+
+def test_a_node_uses_no_ballot_again_after_a_restart() -> None:
+    lab = Lab(2)
+    lab.settle()
+    before = lab.node(0).epochs._changes.ballot(1)
+    lab.simulation.crash(lab.hosts[0])
+    lab.simulation.restart(lab.hosts[0])
+    lab.simulation.run_for(1.0)
+    assert lab.node(0).epochs._changes.ballot(1) > before
+
+
+def test_a_partition_waits_for_an_old_owner_that_does_not_know_yet_and_not_for_a_removed_one() -> None:
+    lab = Lab(4, up=3)
+    lab.simulation.run_for(20.0)
+    dead = lab.node(2).me
+    lab.simulation.crash(lab.hosts[2])
+    lab.hosts[3].start()
+    lab.simulation.run_for(20.0)
+    decree = lab.view(0).decree
+    assert decree.pending is not None
+    number = decree.number_of(dead)
+    assert all(
+        number in decree.owners(partition)
+        for partition in range(16)
+        if decree.table.row(partition) != decree.pending.row(partition)
+    )
+    answers: list[Reply] = []
+    lab.node(0).epochs.command("remove", Member(dead, ACTIVE), answers.append)
+    lab.simulation.run_for(20.0)
+    assert [type(answer) for answer in answers] == [Commanded]
+    assert lab.states(0) == {"n0": ACTIVE, "n1": ACTIVE, "n3": ACTIVE}
+
+
+def digests_of_a_split_in_halves(node_class: type[EpochNode]) -> int:
+    """Of four, each half wants to remove one of the other; how many decrees of the next epoch there are."""
+
+    class Split(Lab):
+        pass
+
+    Split.node_class = node_class
+    lab = Split(4)
+    lab.settle()
+    epoch, ids = lab.view(0).epoch, [lab.node(number).me for number in range(4)]
+    with lab.simulation.network.partition({"n0", "n1"}, {"n2", "n3"}):
+        for at, of in ((0, 3), (2, 1)):
+            lab.node(at).epochs.command("remove", Member(ids[of], ACTIVE), lambda _reply: None)
+        lab.simulation.run_for(10.0)
+    views = [view for seen in lab.views.values() for view in seen if view.epoch == epoch + 1]
+    return len({view.mark for view in views})
+
+
+def test_a_removal_is_decided_by_all_and_not_by_the_rest() -> None:
+    assert digests_of_a_split_in_halves(EpochNode) == 0
+    wrong = module_of(str(Path(__file__).parents[1] / "sim" / "wrongepochs.py"))
+    assert digests_of_a_split_in_halves(wrong.RemoveByRest.node_class) == 2  # type: ignore[attr-defined]

@@ -47,7 +47,7 @@ def test_epochs_hold_for_long(name: str, profile: str) -> None:
     assert [(failed.plan.seed, failed.failure) for failed in total.failures] == []
 
 
-SLOW = {"Hasty", "LiveMajority", "RemoveByRest", "EitherOfTwo", "SameBallots", "Stuck"}
+SLOW = {"Hasty", "LiveMajority", "EitherOfTwo", "Stuck"}
 """Caught after some seeds only."""
 
 
