@@ -5,7 +5,7 @@ It puts, gets, touches and writes batches, one thing at a time, and notes what i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..client.batching import put_many
 from ..client.driver import Driver
@@ -58,8 +58,7 @@ class ClusterClient:
     def _wall_ms(self) -> int:
         return self.world.wall_ns() // NS_PER_MS
 
-    def _call_after(self, seconds: float, call: object) -> None:
-        assert callable(call)
+    def _call_after(self, seconds: float, call: Callable[[], None]) -> None:
         self.world.call_after(int(seconds * NS_PER_S), call)
 
     def _send(self, ask: Ask) -> Miss | None:

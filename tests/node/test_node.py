@@ -167,3 +167,18 @@ def test_strange_frames_change_nothing() -> None:
         node.on_frame(Address("client"), frame)
         node.validate()
     assert node.keeping.strange_count >= 2
+
+
+def test_a_node_whose_reserved_stamps_are_damaged_does_not_begin() -> None:
+    """It would give stamps again. A seed of the simulator with a turned bit on a disk found an exception."""
+    nodes = Nodes(1)
+    nodes.settle(1)
+    made = nodes.ask(0, Resolve(0, "main", "d", Record("main", "d", 1, "test", 0).encode()))
+    assert isinstance(made, Resolved)
+    nodes.ask(0, Put(0, nodes.epoch, made.dict_id, KEY, b"v", 0, 0, 0, b"o" * 16))
+    host = nodes.hosts[0]
+    nodes.simulation.crash(host)
+    host.disk.volume("consensus").rotten.add(b"stamp")
+    nodes.simulation.restart(host)
+    nodes.simulation.run_for(0.2)
+    assert not host.up
