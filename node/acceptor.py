@@ -173,7 +173,7 @@ class Acceptor:
     def _promise(self, to: NodeId, message: Prepare, pledges: list[Pledge]) -> None:
         for partition, since, number, _, _ in pledges:
             ballot = Ballot(since, number, message.node, message.boot)
-            self._world.trace("promised", partition=partition, ballot=ballot.plain())
+            self._world.trace("promised", node=self._me, partition=partition, ballot=ballot.plain())
         self._say(to, Promise(self._me, message.node, message.boot, pledges))
 
     def _follow(self, changes: Changes, partition: int, ballot: Ballot) -> None:
@@ -236,6 +236,7 @@ class Acceptor:
         for partition, name, record in taken:
             self._world.trace(
                 "accepted",
+                node=self._me,
                 partition=partition,
                 name=name,
                 order=record.order.plain(),

@@ -246,7 +246,8 @@ class Leadership:
 
     def _is_given_up(self, work: Work) -> bool:
         """Whether its client wants no answer any more: then it must not happen any more."""
-        return work.asker.session.fate(work.asker.serial) in {Fate.CANCELLED, Fate.PAST}
+        fate = work.asker.session.fate(work.asker.serial)
+        return fate is Fate.CANCELLED or fate is Fate.PAST
 
     def _plain_read(self, work: Work, plain: PlainEntry | None, *, known: bool) -> None:
         if self.ended:

@@ -23,17 +23,17 @@ class Chosen:
     def __init__(self, told: Callable[[int, dict[str, Any]], str | None]) -> None:
         self._told = told
         self._rows: dict[tuple[int, object], list[bytes]] = {}
-        self._holders: dict[tuple[object, ...], set[Address]] = defaultdict(set)
+        self._holders: dict[tuple[object, ...], set[bytes]] = defaultdict(set)
         self._chosen: set[object] = set()
 
-    def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, Any]) -> str | None:
+    def watch(self, at_ns: int, _address: Address, event: str, facts: dict[str, Any]) -> str | None:
         """Count acceptors."""
         if event == "leads":
             self._rows[facts["partition"], facts["ballot"]] = facts["row"]
         elif event == "accepted":
             ballot = facts["order"][0]
             holders = self._holders[facts["partition"], facts["name"], facts["order"]]
-            holders.add(address)
+            holders.add(facts["node"])
             row = self._rows[facts["partition"], ballot]
             mark = (facts["partition"], facts["name"], facts["operation"])
             if 2 * len(holders) > len(row) and mark not in self._chosen:
@@ -127,7 +127,7 @@ class OneLeader:
     def __init__(self) -> None:
         self._leaders: dict[tuple[int, object], Address] = {}
         self._orders: dict[tuple[int, object], tuple[bytes, bytes]] = {}
-        self._promised: dict[tuple[Address, int], Any] = {}
+        self._promised: dict[tuple[bytes, int], Any] = {}
         self.leads: list[tuple[int, int]] = []
 
     def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, Any]) -> str | None:
@@ -142,8 +142,8 @@ class OneLeader:
             if self._orders.setdefault((partition, facts["order"]), said) != said:
                 return f"partition {partition}: two records have the order {facts['order']}"
         elif event == "promised":
-            before = self._promised.setdefault((address, partition), facts["ballot"])
-            self._promised[address, partition] = facts["ballot"]
+            before = self._promised.setdefault((facts["node"], partition), facts["ballot"])
+            self._promised[facts["node"], partition] = facts["ballot"]
             if facts["ballot"] < before:
                 return f"partition {partition}: {address} promised {before}, then {facts['ballot']}"
         return None

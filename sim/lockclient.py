@@ -308,6 +308,7 @@ class LockClient:
         assert act is not None
         kind = operation.kind
         if not self.sent:
+            self.ballots.pop(self._partition(act), None)  # whose it is may be gone for good
             self.history.fail(operation, "nobody was asked")
             self._think(THINK_NS_MAX)
         elif self.cancelling is not None or kind not in {"put", "replace", "incr"}:

@@ -1,0 +1,234 @@
+"""Wrong versions of the core of atomic operations, to see that the simulator catches each of them.
+
+`MUTANTS` says how: within how many seeds of which profile, and by which check. `ringdict sim mutants
+tests/sim/lockwrong.py` tries them all and prints the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ringdict.node.acceptor import Acceptor
+from ringdict.node.ballot import Ballot
+from ringdict.node.candidacy import Candidacies, Candidacy
+from ringdict.node.leader import Leaders
+from ringdict.node.leaderdesk import LeaderDesk
+from ringdict.node.leadermessage import Act, NotLed
+from ringdict.node.leadership import Leadership
+from ringdict.node.record import decode_record
+from ringdict.node.request import Fate, Session
+from ringdict.node.round import Round, Rounds
+from ringdict.node.verdict import Seen
+from ringdict.node.work import Work
+from ringdict.node.world import Changes, World
+from ringdict.sim.lockclient import LockClient
+from ringdict.sim.locknode import LockNode
+from ringdict.sim.lockscenario import LockScenario
+from ringdict.sim.mutant import Mutant
+
+
+class RepliesBeforeSync(Acceptor):
+    """Says that it has accepted before it is on disk."""
+
+    def _keep(self, changes: Changes, then: Callable[[], None]) -> None:
+        promise_only = all(key.startswith(b"Lp") for key in changes)
+        if promise_only:
+            super()._keep(changes, then)
+        else:
+            super()._keep(changes, lambda: None)
+            then()
+
+
+class PromisesBeforeSync(Acceptor):
+    """Promises before it is on disk."""
+
+    def _keep(self, changes: Changes, then: Callable[[], None]) -> None:
+        if all(key.startswith(b"Lp") for key in changes):
+            super()._keep(changes, lambda: None)
+            then()
+        else:
+            super()._keep(changes, then)
+
+
+class IgnoresItsPromise(Acceptor):
+    """Compares what it is to accept with what it accepted, not with what it promised."""
+
+    def may_accept(self, ballot: Ballot, partition: int, rows: list[tuple[bytes, bytes]]) -> bool:
+        held = [self.record(partition, name) for name, _ in rows]
+        return all(
+            one is None or decode_record(raw).order > one.order
+            for one, (_, raw) in zip(held, rows, strict=True)
+        )
+
+
+class ForgetsAll(Acceptor):
+    """Starts from an empty disk under its old name."""
+
+    def __init__(self, world: World, storage: Any, say: Any, **rest: Any) -> None:
+        super().__init__(world, storage, say, **rest)
+        gone: Changes = {key: None for key, _ in storage.scan(b"L", b"M", 100_000)}
+        if gone and world.identity.boot % 2 == 0:
+            storage.commit(gone, lambda _error: None)
+
+
+class RestoresABackup(Acceptor):
+    """Starts with the promises of a backup, which are older than those that it gave."""
+
+    def __init__(self, world: World, storage: Any, say: Any, **rest: Any) -> None:
+        super().__init__(world, storage, say, **rest)
+        gone: Changes = {key: None for key, _ in storage.scan(b"Lp", b"Lq", 100_000)}
+        if gone:
+            storage.commit(gone, lambda _error: None)
+
+
+class ChecksNothing(Leadership):
+    """Answers what changes nothing from memory."""
+
+    def confirm(self, then: Callable[[], None]) -> None:
+        then()
+
+
+class SettlesNothing(Leadership):
+    """Leads with what its own acceptor has."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.open.clear()
+
+
+class BarsNothing(Leadership):
+    """Says that a cancelled operation never happens without having the present state accepted anew."""
+
+    def _bar(self, work: Work, seen: Seen, then: Callable[[], None]) -> None:
+        self.confirm(then)
+
+
+class MarksNothing(Leadership):
+    """Lets a cancelled operation be begun when it comes later."""
+
+    def _mark(self, work: Work) -> None:
+        """Nothing is noted."""
+
+    def _is_given_up(self, work: Work) -> bool:
+        return False
+
+
+class LiveMajority(Rounds):
+    """Takes a majority of those that it heard of lately for a majority."""
+
+    def is_enough(self, one: Round) -> bool:
+        return super().is_enough(one) or self._world.now_ns() - one.sent_ns > 50_000_000
+
+
+class OwnPromiseOnly(Candidacies):
+    """Takes itself for elected by those that answered within a moment."""
+
+    def is_elected(self, one: Candidacy) -> bool:
+        return super().is_elected(one) or len(one.pledges) * 2 >= len(one.electorate.row)
+
+
+class PresentSetOnly(Candidacies):
+    """Asks the present replicas alone, never those of before a change of the ring."""
+
+    def is_elected(self, one: Candidacy) -> bool:
+        return one.electorate.chosen(list(one.pledges))
+
+
+class ForgetsItsStart(Leaders):
+    """Leads again with the ballots of its earlier starts."""
+
+    def __init__(self, world: World, *arguments: Any, **rest: Any) -> None:
+        super().__init__(world, *arguments, **rest)
+        self.candidacies._boot = self.post._boot = self.rounds._boot = 1
+
+
+class CarriesOutAgain(LeaderDesk):
+    """Carries out again what comes twice, and what was asked of another ballot."""
+
+    def _fate(self, session: Session, serial: int) -> Fate | Any:
+        return Fate.NEW
+
+    def on_act(self, source: Any, act: Act) -> None:
+        view = self._node.view
+        for partition, one in self._node.leaderships.items():
+            if view is not None and partition == self.partition_of(act):
+                act = _bound(act, one.ballot)
+        super().on_act(source, act)
+
+    def partition_of(self, act: Act) -> int:
+        from ringdict.sim.lockscenario import partition_of_key
+
+        return partition_of_key(act.key.decode())
+
+
+def _bound(act: Act, ballot: Ballot) -> Act:
+    from msgspec.structs import replace
+
+    return replace(act, ballot=ballot)
+
+
+class TakesAnyRefusal(LockClient):
+    """Asks again under another ballot though an older attempt was meant."""
+
+    def matches(self, act: Act, reply: NotLed) -> bool:
+        return True
+
+
+def leaders(name: str, **parts: Any) -> type[LockScenario]:
+    """The scenario with other parts of a node's core."""
+    core = type(name + "Leaders", (Leaders,), parts)
+    node = type(name + "Node", (LockNode,), {"leaders_class": core})
+    return type(name, (LockScenario,), {"node_class": node, "__module__": __name__})
+
+
+NoFsyncAccept = leaders("NoFsyncAccept", acceptor_class=RepliesBeforeSync)
+NoFsyncPromise = leaders("NoFsyncPromise", acceptor_class=PromisesBeforeSync)
+BelowPromise = leaders("BelowPromise", acceptor_class=IgnoresItsPromise)
+Amnesia = leaders("Amnesia", acceptor_class=ForgetsAll)
+PromiseFromBackup = leaders("PromiseFromBackup", acceptor_class=RestoresABackup)
+NoCheck = leaders("NoCheck", leadership_class=ChecksNothing)
+NoRepropose = leaders("NoRepropose", leadership_class=SettlesNothing)
+CancelWithoutBarrier = leaders("CancelWithoutBarrier", leadership_class=BarsNothing)
+CancelWithoutMark = leaders("CancelWithoutMark", leadership_class=MarksNothing)
+LiveQuorum = leaders("LiveQuorum", rounds_class=LiveMajority)
+ElectedByFew = leaders("ElectedByFew", candidacies_class=OwnPromiseOnly)
+NoPrev = leaders("NoPrev", candidacies_class=PresentSetOnly)
+NoDedupe = leaders("NoDedupe", desk_class=CarriesOutAgain)
+NoInc = type(
+    "NoInc",
+    (LockScenario,),
+    {
+        "node_class": type("NoIncNode", (LockNode,), {"leaders_class": ForgetsItsStart}),
+        "__module__": __name__,
+    },
+)
+NotLedUnmatched = type(
+    "NotLedUnmatched", (LockScenario,), {"client_class": TakesAnyRefusal, "__module__": __name__}
+)
+
+FORK = "NoFork"
+LINEARIZABLE = "every_key_is_linearizable"
+
+MUTANTS: Mapping[str, Mutant] = {
+    "Amnesia": Mutant(seeds_max=4, check="OneLeader", profile="restarts"),
+    "PromiseFromBackup": Mutant(seeds_max=4, check="OneLeader", profile="restarts"),
+    "NoRepropose": Mutant(seeds_max=4, check=FORK),
+    "ElectedByFew": Mutant(seeds_max=6, check=FORK),
+}
+
+UNCAUGHT: Mapping[str, Mutant] = {
+    "NoFsyncAccept": Mutant(seeds_max=200, check=FORK, profile="power"),
+    "NoFsyncPromise": Mutant(seeds_max=200, check=FORK, profile="restarts"),
+    "BelowPromise": Mutant(seeds_max=200, check=FORK),
+    "NoCheck": Mutant(seeds_max=200, check=LINEARIZABLE),
+    "CancelWithoutBarrier": Mutant(seeds_max=200, check="NoGhost", profile="harsh"),
+    "CancelWithoutMark": Mutant(seeds_max=200, check="NoGhost", profile="harsh"),
+    "LiveQuorum": Mutant(seeds_max=200, check=FORK),
+    "NoPrev": Mutant(seeds_max=200, check=FORK),
+    "NoInc": Mutant(seeds_max=200, check=FORK, profile="restarts"),
+    "NoDedupe": Mutant(seeds_max=200, check=LINEARIZABLE),
+    "NotLedUnmatched": Mutant(seeds_max=200, check=LINEARIZABLE, profile="harsh"),
+}
+"""Wrong versions that were tried with six seeds each and not caught by the check that is meant: the right
+version's clean seeds say nothing about them yet."""
