@@ -202,6 +202,7 @@ def test_a_partition_waits_for_an_old_owner_that_does_not_know_yet_and_not_for_a
     decree = lab.view(0).decree
     assert decree.pending is not None
     number = decree.number_of(dead)
+    assert number is not None
     assert all(
         number in decree.owners(partition)
         for partition in range(16)
@@ -224,7 +225,7 @@ def digests_of_a_split_in_halves(node_class: type[EpochNode]) -> int:
     lab = Split(4)
     lab.settle()
     epoch, ids = lab.view(0).epoch, [lab.node(number).me for number in range(4)]
-    with lab.simulation.network.partition({"n0", "n1"}, {"n2", "n3"}):
+    with lab.simulation.network.partition(set(lab.nodes[:2]), set(lab.nodes[2:])):
         for at, of in ((0, 3), (2, 1)):
             lab.node(at).epochs.command("remove", Member(ids[of], ACTIVE), lambda _reply: None)
         lab.simulation.run_for(10.0)
