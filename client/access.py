@@ -9,7 +9,6 @@ from ..node.config import POP_ATTEMPTS_MAX
 from ..node.entry import DamagedEntryError, Stored
 from ..node.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
 from ..node.transaction import DictGoneError
-from .finder import BoundDict
 from .handle import Handle, operation_ids
 from .info import Entry, K, V, Version
 from .keys import decode_key, encode_key
@@ -18,6 +17,7 @@ from .transport import BLOCKING, Transport
 from .ttl import UNSET, Ttl, TtlOrUnset, Unset, expiry_instant, ttl_ms
 
 if TYPE_CHECKING:
+    from .finder import BoundDict
     from .signature import Get, Remove
 
 ACKS = ("all", "majority", "one")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exception import ClosedError
 from ..node import catalogue, layout
@@ -18,8 +18,10 @@ from ..node.operation import Operation
 from ..node.table import Page, Table
 from ..node.transaction import DictGoneError, WriteTransaction
 from .cluster import Cluster
-from .finder import BoundDict
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .finder import BoundDict
 
 R = TypeVar("R")
 CLOSED = "the cluster of this handle was closed"

@@ -19,11 +19,11 @@ from ..node.operation import MismatchError, MissingKeyError, NotANumberError, Op
 from ..node.table import Page
 from ..node.transaction import DictGoneError
 from .cluster import Cluster, resolve
-from .finder import BoundDict, finder_of
 from .keys import decode_key, encode_key
 from .transport import Transport
 
 if TYPE_CHECKING:
+    from .finder import BoundDict
     from .values import ValueCodec
 
 R = TypeVar("R")
@@ -64,6 +64,8 @@ class Handle:
         target = self._target
         create = target.create and not self._found
         cluster = resolve(target.cluster)
+        from .finder import finder_of  # with the first binding: `import ringdict` need not wait for it
+
         finder = finder_of(cluster)
         try:
             if target.dict_id is not None:

@@ -10,7 +10,6 @@ from ..exception import AlreadyExistsError, InvalidError, NotFoundError
 from ..node import catalogue
 from ..node.transaction import DictGoneError
 from .cluster import Cluster, resolve
-from .finder import finder_of
 from .handle import Target, new_record
 from .method import method
 from .name import check_environment, check_name
@@ -19,6 +18,7 @@ from .ttl import EPOCH, Ttl, ttl_ms
 
 if TYPE_CHECKING:
     from .dict import Dict
+    from .finder import Finder
 
 
 class DictObjects:
@@ -47,7 +47,7 @@ class DictObjects:
         environment = check_environment(environment_name or where.environment)
         new = new_record(where, environment, check_name(name), ttl_ms(ttl, 0))
         try:
-            await finder_of(where).create_dict(io, where, new, allow_existing=allow_existing)
+            await finder(where).create_dict(io, where, new, allow_existing=allow_existing)
         except catalogue.TakenError:
             raise AlreadyExistsError(f"there is a Dict {name!r} already") from None
 
@@ -74,7 +74,7 @@ class DictObjects:
         environment = check_environment(environment_name or where.environment)
         found = [
             bound
-            for bound in await finder_of(where).list_dicts(io, where, environment)
+            for bound in await finder(where).list_dicts(io, where, environment)
             if before_ms is None or bound.record.created_ms < before_ms
         ]
         found.sort(key=lambda bound: (-bound.record.created_ms, bound.record.name))
@@ -104,10 +104,17 @@ class DictObjects:
         environment = check_environment(environment_name or where.environment)
         check_name(name)
         try:
-            await finder_of(where).delete_dict(io, where, environment, name)
+            await finder(where).delete_dict(io, where, environment, name)
         except DictGoneError:
             if not allow_missing:
                 raise NotFoundError(f"there is no Dict {name!r}") from None
+
+
+def finder(where: Cluster) -> Finder:
+    """How Dicts are found there; loaded with the first use."""
+    from .finder import finder_of
+
+    return finder_of(where)
 
 
 def instant_ms(when: datetime | str) -> int:

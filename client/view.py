@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, ItemsView, Iterator, KeysVi
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ..node.table import Page
-from .finder import BoundDict
 from .info import Prefix
 from .keys import decode_key, encode_key, encode_prefix
 from .method import drive, watch_for_loops
@@ -18,6 +17,7 @@ from .transport import BLOCKING, current
 
 if TYPE_CHECKING:
     from .dict import Dict
+    from .finder import BoundDict
 
 T = TypeVar("T")
 Pick = Callable[["Dict[Any, Any]", bytes, bytes | None], T]
