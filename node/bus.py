@@ -24,6 +24,9 @@ from .world import NS_PER_S, Address, NodeId, Timer, World
 
 Answered = Callable[[Reply | None], None]
 
+BOOT_SHIFT = 32
+"""Four thousand million questions a boot, and as many boots, before the number outgrows eight bytes."""
+
 
 class Directory(Protocol):
     """Where nodes are reached."""
@@ -60,7 +63,8 @@ class Bus:
     def __init__(self, world: World, directory: Directory) -> None:
         self._world = world
         self._directory = directory
-        self._number = 0
+        #: Of the last question. Boots share none: an answer to an earlier one may still be under way.
+        self._number = world.identity.boot << BOOT_SHIFT
         self._open: dict[int, _Question] = {}
         self._breakers: dict[NodeId, _Breaker] = {}
 

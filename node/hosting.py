@@ -74,6 +74,7 @@ class _Host:
         self._process: Hosted | None = None
         self._world: TrioWorld | None = None
         self._is_ready = False
+        self._is_stopping = False
 
     async def run(self) -> str | None:
         reason: str | None = None
@@ -100,6 +101,7 @@ class _Host:
     async def _obey(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         number = await anext(aiter(signals))
         log.info("%s: taking no more requests", signal.Signals(number).name)
+        self._is_stopping = True  # whatever the process says of itself meanwhile
         self._show(ready=False)
         self._notify("STOPPING=1")
         async with trio.open_nursery() as nursery:
@@ -128,7 +130,7 @@ class _Host:
     async def _watch(self) -> None:
         while True:
             if self._process is not None:
-                self._show(ready=self._process.is_ready())
+                self._show(ready=self._process.is_ready() and not self._is_stopping)
             await trio.sleep(READY_POLL_S)
 
     def _show(self, *, ready: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ringdict.node.config import READY_POLL_S
 from ringdict.node.sockets import free_address
 from ringdict.node.world import Address
 
@@ -99,6 +100,17 @@ def test_a_ready_file_stands_while_the_node_serves_and_systemd_is_told(child: Ch
     assert not child.ready_file.exists()
     assert child.notified.recv(100) == b"READY=1"
     assert child.notified.recv(100) == b"STOPPING=1"
+
+
+def test_a_node_that_stops_is_not_ready_whatever_it_says(child: Child) -> None:
+    child.tell(b"ready")
+    wait_until(child.ready_file.exists)
+    child.tell(b"linger")
+    os.kill(child.process.pid, signal.SIGTERM)
+    assert child.process.stdout is not None
+    assert child.process.stdout.readline() == "stopping\n"
+    time.sleep(2 * READY_POLL_S)
+    assert not child.ready_file.exists()
 
 
 def test_a_second_signal_ends_a_node_that_does_not_come_to_an_end(child: Child) -> None:
