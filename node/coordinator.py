@@ -18,8 +18,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 
+from msgspec.msgpack import encode as encode_keys
 from msgspec.structs import replace
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from ..exception import Error
 from ..ring.partition import dict_seed
@@ -368,11 +369,12 @@ def _size_of(request: Writing) -> int:
 
 
 def _name_of(request: Writing) -> tuple[object, ...]:
-    """What makes a request known when it comes again. Pieces of a batch share the operation's id."""
-    first = _items_of(request)[0][0]
+    """What makes a request known when it comes again. The pieces of a batch share the operation's id, and may
+    be cut anew before they come again: a piece is the same only if all its keys are."""
     if not request.operation_id:
-        return (request, b"", id(request))
-    return (type(request), request.operation_id, request.dict_id, first)
+        return (type(request), b"", object())
+    keys = xxh3_128_digest(encode_keys([key for key, _ in _items_of(request)]))
+    return (type(request), request.operation_id, request.dict_id, keys)
 
 
 def _summed_up(replies: Sequence[Reply]) -> Reply:
