@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ..exception import Error
 from .bus import Bus
-from .config import KEY_BYTES_MAX, TTL_S_MAX
+from .config import FRAME_VALUE_BYTES_MAX, KEY_BYTES_MAX, REQUEST_KEYS_MAX, TTL_S_MAX
 from .entry import OPERATION_ID_BYTES
 from .layout import KEY_SPACE
 from .message import Ack, Get, GetMany, Put, PutMany, Reason, Refused, Request, Touch
@@ -45,7 +45,7 @@ class Admission:
         self._replica = replica
         self._exchange = exchange
         self._behind = behind
-        self._value_bytes_max = value_bytes_max
+        self._value_bytes_max = min(value_bytes_max, FRAME_VALUE_BYTES_MAX)
         self._view: RingView | None = None
         self._is_closed = False
         self.refused_count = 0
@@ -117,6 +117,8 @@ class Admission:
                 keys = [key for key, _ in request.items]
             case _:
                 keys = [request.key]
+        if len(keys) > REQUEST_KEYS_MAX:
+            return Reason.TOO_LARGE, f"a request has {len(keys)} keys, and {REQUEST_KEYS_MAX} at the most"
         for key in keys:
             if not key or key[:1] < KEY_SPACE:
                 return Reason.INVALID, "that is no key"

@@ -6,7 +6,9 @@ second. It is neither what gossip says (who is alive) nor what the ring says (wh
 Rules of this file:
 1. `answered` is called exactly once for each question, never from within `ask`: with the answer, or with None
    when there was none in time. None says nothing about whether the question was heard.
-2. A peer is taken for unreachable after `BREAKER_MISSES` questions in a row without an answer; from then on
+2. What fits into no frame is not sent: a question is answered by None, and says nothing about the peer; an
+   answer becomes a refusal.
+3. A peer is taken for unreachable after `BREAKER_MISSES` questions in a row without an answer; from then on
    one question at a time goes through to try it, and the others get their None at once.
 """
 
@@ -17,8 +19,9 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from .config import BREAKER_MISSES, BREAKER_RETRY_S
-from .message import Message, Reply, Request
+from .config import BREAKER_MISSES, BREAKER_RETRY_S, FRAME_BYTES_MAX
+from .message import Message, Reason, Refused, Reply, Request
+from .ringview import NO_MARK
 from .wire import encode
 from .world import NS_PER_S, Address, NodeId, Timer, World
 
@@ -78,15 +81,16 @@ class Bus:
     def ask(self, node: NodeId, question: Request, answered: Answered, timeout_ns: int) -> None:
         """Send a question; its `number` is given here."""
         address = self._directory.address_of(node)
-        if address is None or not (admitted := self._admit(node)):
+        number = self._number + 1
+        frame = encode(replace(question, number=number))
+        if address is None or len(frame) > FRAME_BYTES_MAX or not (admitted := self._admit(node)):
             self._world.call_after(0, lambda: answered(None))
             return
-        self._number += 1
-        number = self._number
+        self._number = number
         asked = _Question(node, address, answered, tries=admitted == "as a try")
         self._open[number] = asked
         asked.timer = self._world.call_after(timeout_ns, lambda: self._miss(number))
-        self._world.send(address, encode(replace(question, number=number)))
+        self._world.send(address, frame)
 
     def hear(self, source: Address, reply: Reply) -> None:
         """An answer came; one that nobody waits for any more is dropped."""
@@ -106,8 +110,13 @@ class Bus:
             self._world.send(address, encode(message))
 
     def tell(self, to: Address, message: Message) -> None:
-        """Send an answer, or what wants none."""
-        self._world.send(to, encode(message))
+        """Send an answer, or what wants none. In place of one that fits into no frame goes a refusal."""
+        frame = encode(message)
+        if len(frame) > FRAME_BYTES_MAX and isinstance(message, Reply):
+            frame = encode(
+                Refused(message.number, Reason.TOO_LARGE, "the answer fits into no frame", NO_MARK)
+            )
+        self._world.send(to, frame)
 
     def _admit(self, node: NodeId) -> str:
         breaker = self._breakers.get(node)

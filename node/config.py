@@ -216,6 +216,10 @@ FRAME_BYTES_MAX = 16 * MIB
 """Of one frame between processes. What is larger is sent in pages; it is what a receiver must hold in memory
 before it can judge."""
 
+FRAME_VALUE_BYTES_MAX = 15 * MIB
+"""Of a value in a cluster, whatever a node is told: it travels in one frame, with its key and what is around
+it."""
+
 DATAGRAM_BYTES_MAX = 1_400
 """Of one datagram: passes every common network in one packet, tunnels and sealing included."""
 
@@ -590,6 +594,12 @@ of work, longer than any client waits."""
 
 WRITES_BYTES_MAX = 64 * MIB
 """Of keys and values in them."""
+
+REQUEST_KEYS_MAX = 4_096
+"""Of one request of a client: some ten milliseconds of a node's time, in which it serves nobody else."""
+
+RECORD_BYTES_MAX = 4 * KIB
+"""Of a Dict's record, which every member keeps and tells: two names, who made it, two numbers."""
 
 OPERATIONS_MAX = 4_096
 """Writes whose answer is known still when their request comes again: some seconds of them under load."""

@@ -30,6 +30,7 @@ from .config import (
     PAGE_BYTES_MAX,
     PAGE_ENTRIES_MAX,
     ROWS_BYTES_MAX,
+    STORAGE_KEY_BYTES_MAX,
 )
 from .entry import (
     BEHIND,
@@ -309,6 +310,8 @@ class Replica:
         rows: list[Row] = []
         size_bytes = 0
         for place in places:
+            if not PREFIX_BYTES < len(place) <= STORAGE_KEY_BYTES_MAX:
+                continue
             try:
                 raw = self.storage.get(place)
             except StoreDamagedError:

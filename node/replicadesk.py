@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from ..exception import Error
 from . import layout
 from .bus import Bus, Directory
-from .config import FRAME_ROWS_MAX, PLACES_ROWS_MAX
+from .config import FRAME_ROWS_MAX, PLACES_ROWS_MAX, STORAGE_KEY_BYTES_MAX
 from .message import Natural, Reason, Refused, Reply, Request
 from .peermessage import (
     Applied,
@@ -152,6 +152,9 @@ class ReplicaDesk:
     def _on_ask_places(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskPlaces)
         if self.admits(source, request, request.mark, [request.partition]):
+            if len(request.start) > STORAGE_KEY_BYTES_MAX:
+                self._refuse(source, request, Reason.INVALID, "no such place")
+                return
             rows, next_ = self._replica.places(request.partition, request.start, PLACES_ROWS_MAX)
             self._bus.tell(source, Places(request.number, rows, next_))
 

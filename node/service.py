@@ -18,7 +18,7 @@ from ..ring.partition import dict_seed, key_hash
 from . import layout
 from .admission import Admission
 from .bus import Bus, Directory
-from .config import PAGE_BYTES_MAX
+from .config import DICT_NAME_CHARS_MAX, PAGE_BYTES_MAX, RECORD_BYTES_MAX, STORAGE_KEY_BYTES_MAX
 from .entry import DamagedEntryError
 from .message import (
     Absent,
@@ -51,6 +51,7 @@ from .ringview import RingView
 from .world import Address, NodeId
 
 EMPTY_BITMAP = bytes(layout.PARTITIONS // 8)
+START_BYTES_MAX = STORAGE_KEY_BYTES_MAX - layout.DICT_ID_BYTES
 
 
 class Presence(Directory, Protocol):
@@ -129,7 +130,11 @@ class Service:
 
     def _on_resolve(self, source: Address, request: Request) -> None:
         assert isinstance(request, Resolve)
-        if self._is_member(source, request):
+        is_named = self._is_member(source, request) and self._is_name(source, request, request.name)
+        if is_named and self._is_name(source, request, request.environment):
+            if len(request.record) > RECORD_BYTES_MAX:
+                self._admission.refuse(source, request, Reason.INVALID, "a Dict's record is not as long")
+                return
             told = partial(self._tell_known, source, request)
             self._exchange.resolve(request.environment, request.name, request.record, told)
 
@@ -146,7 +151,8 @@ class Service:
 
     def _on_list_dicts(self, source: Address, request: Request) -> None:
         assert isinstance(request, ListDicts)
-        if self._is_member(source, request):
+        is_named = self._is_member(source, request) and self._is_name(source, request, request.environment)
+        if is_named and self._is_name(source, request, request.after):
             known, more = self._names.page(request.environment, request.after)
             self._bus.tell(
                 source, Dicts(request.number, [(each.dict_id, each.record) for each in known], more)
@@ -156,6 +162,12 @@ class Service:
         if self._view is not None and self._view.me is not None:
             return True
         return self._admission.refuse(source, request, Reason.NOT_SERVING, "in no ring")
+
+    def _is_name(self, source: Address, request: Request, name: str) -> bool:
+        """Whether something can be called that, or nothing yet: no other fits into the catalogue."""
+        if len(name.encode()) <= DICT_NAME_CHARS_MAX and "\0" not in name:
+            return True
+        return self._admission.refuse(source, request, Reason.INVALID, "nothing has such a name")
 
     # -- entries ------------------------------------------------------------------------------------------
 
@@ -240,7 +252,8 @@ class Service:
     def _may_walk(self, source: Address, request: ReadPage | Count) -> bool:
         if not self._admission.admits(source, request, request.epoch):
             return False
-        if len(request.partitions) > len(EMPTY_BITMAP) or 0 < len(request.start) < layout.PARTITION_BYTES:
+        is_place = not request.start or layout.PARTITION_BYTES <= len(request.start) <= START_BYTES_MAX
+        if len(request.partitions) > len(EMPTY_BITMAP) or not is_place:
             return self._admission.refuse(source, request, Reason.INVALID, "no such stretch")
         wanted = int.from_bytes(request.partitions, "little")
         return self._is_served(
