@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..exception import Error
 from .bus import Bus
 from .config import FRAME_VALUE_BYTES_MAX, KEY_BYTES_MAX, REQUEST_KEYS_MAX, TTL_S_MAX
 from .entry import OPERATION_ID_BYTES
 from .layout import KEY_SPACE
 from .message import Ack, Get, GetMany, Put, PutMany, Reason, Refused, Request, Touch
 from .nameexchange import NameExchange
-from .names import Known
 from .operation import KEEP
 from .replica import Replica
 from .ringview import NO_MARK, RingView
@@ -81,18 +79,27 @@ class Admission:
         return True
 
     def with_dict(self, source: Address, request: Request, dict_id: bytes, then: Callable[[], None]) -> None:
-        """Make a call once the Dict is known here; if nobody knows it, the sender is told so."""
-        if self.knows(dict_id):
-            then()
-            return
+        """Make a call once the Dict is known here; if nobody knows it, or the ring has turned before somebody
+        told, the sender is told so."""
+        view = self._view
 
-        def found(known: Error | Known) -> None:
-            if isinstance(known, Error) or not known.record or not self.knows(dict_id):
+        def found() -> None:
+            if not self.knows(dict_id):
                 self.refuse(source, request, Reason.NO_DICT, "no such Dict")
+            elif self._view is not view:
+                self.refuse(source, request, Reason.WRONG_EPOCH, "the ring has turned")
             else:
                 then()
 
-        self._exchange.find(dict_id, found)
+        self.find_dict(dict_id, found)
+
+    def find_dict(self, dict_id: bytes, then: Callable[[], None]) -> None:
+        """Make a call once `knows` can tell about that Dict: at once if it does, else once others were
+        asked."""
+        if self.knows(dict_id):
+            then()
+        else:
+            self._exchange.find(dict_id, lambda _: then())
 
     def knows(self, dict_id: bytes) -> bool:
         """Whether a Dict of that id is known here."""

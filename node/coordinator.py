@@ -135,12 +135,9 @@ class Coordinator:
         elif name in self._open:
             self._open[name].append((source, request.number))
         else:
-            admission.with_dict(source, request, request.dict_id, lambda: self._begin(source, request, name))
+            self._begin(source, request, name)
 
     def _begin(self, source: Address, request: Writing, name: tuple[object, ...]) -> None:
-        if name in self._open:  # the Dict had to be looked for, for two of the same
-            self._open[name].append((source, request.number))
-            return
         size_bytes = _size_of(request)
         if len(self._open) >= WRITES_MAX or self._bytes + size_bytes > WRITES_BYTES_MAX:
             self._admission.refuse(source, request, Reason.OVERLOADED, "too many writes are under way here")
@@ -148,7 +145,8 @@ class Coordinator:
         self._open[name] = [(source, request.number)]
         self._bytes += size_bytes
         until_ns = self._parts.world.now_ns() + SPAN_NS
-        self._carry_out(Job(request, until_ns, partial(self._end, name, size_bytes)))
+        job = Job(request, until_ns, partial(self._end, name, size_bytes))
+        self._admission.find_dict(request.dict_id, partial(self._carry_out, job))
 
     def _end(self, name: tuple[object, ...], size_bytes: int, reply: Reply) -> None:
         self._bytes -= size_bytes
@@ -167,6 +165,9 @@ class Coordinator:
             job.end(Refused(0, Reason.UNAVAILABLE, "nobody who could write it answers", view.mark))
             return
         request = job.request
+        if not self._admission.knows(request.dict_id):
+            job.end(Refused(0, Reason.NO_DICT, "no such Dict", view.mark))
+            return
         if not isinstance(request, PutMany):
             self._hand_to(self._coordinator_of(job, request.key), job)
             return
@@ -260,31 +261,34 @@ class Coordinator:
                 for node in view.writers(draft.partition):
                     by_node.setdefault(node, []).append((draft.place, draft.sealed(version)))
             wanted = max(len(view.owners(draft.partition)) for draft in drafts)
-            self._leave(job, by_node, Written(0, (version, parts.number, version), 0, wanted))
+            writers = {view.writers(draft.partition) for draft in drafts}
+            self._leave(job, by_node, writers, Written(0, (version, parts.number, version), 0, wanted))
 
         parts.stamper.stamp(self._above(request), stamped)
 
-    def _leave(self, job: Job, by_node: dict[NodeId, list[Row]], answer: Written) -> None:
-        """Keep entries for nodes; answer once they are kept."""
-        left = len(by_node)
-        errors: list[Error] = []
+    def _leave(
+        self, job: Job, by_node: dict[NodeId, list[Row]], writers: set[tuple[NodeId, ...]], answer: Written
+    ) -> None:
+        """Keep entries for nodes; answer once each is kept for one of its `writers`, or cannot be."""
+        outcomes: dict[NodeId, Error | None] = {}
 
-        def kept(error: Error | None) -> None:
-            nonlocal left
-            left -= 1
-            errors.extend([error] if error is not None else [])
-            if left:
+        def kept(node: NodeId, error: Error | None) -> None:
+            outcomes[node] = error
+            if len(outcomes) < len(by_node):
                 return
-            if len(errors) < len(by_node):
+            full = [str(each) for each in outcomes.values() if each is not None]
+            if all(any(outcomes[node] is None for node in row) for row in writers):
                 job.end(answer)
+            elif len(full) == len(by_node):
+                job.end(Refused(0, Reason.STORE_FULL, full[0], self._parts.view.mark))
             else:
-                job.end(Refused(0, Reason.STORE_FULL, str(errors[0]), self._parts.view.mark))
+                job.end(Unknown(0, f"a part of it is kept for its owners: {full[0]}"))
 
         for node, rows in by_node.items():
             if node == self._parts.me:
-                self._parts.replica.apply(rows, lambda error, _newer: kept(error))
+                self._parts.replica.apply(rows, lambda error, _newer: kept(self._parts.me, error))
             else:
-                self._parts.hints.add(node, rows, kept)
+                self._parts.hints.add(node, rows, partial(kept, node))
 
     # -- coordinating -----------------------------------------------------------------------------------
 

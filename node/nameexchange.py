@@ -132,11 +132,10 @@ class NameExchange:
 
     def _round_ended(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for then in waiting:
-            then()
+        _call_all(waiting)
         waiting, self._next_waiting = self._next_waiting, []
-        for then in waiting:
-            self.catch_up(then)
+        if waiting:  # one round for all of them
+            self.catch_up(partial(_call_all, waiting))
 
     def _tick(self) -> None:
         self._world.call_after(INTERVAL_NS, self._tick)
@@ -210,3 +209,8 @@ class NameExchange:
         if request.whole:
             rows, next_ = self._names.lacking(request.rows, request.first, request.last)
         self._bus.tell(source, NamesReply(request.number, self._names.digest, rows, next_))
+
+
+def _call_all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
+from msgspec.structs import replace
+
 from ringdict.node.admission import Admission
 from ringdict.node.catalogue import Record
 from ringdict.node.config import (
+    BREAKER_MISSES,
     FRAME_BYTES_MAX,
     FRAME_VALUE_BYTES_MAX,
+    HINTS_BYTES_MAX,
     RECORD_BYTES_MAX,
     REQUEST_KEYS_MAX,
     STORAGE_KEY_BYTES_MAX,
+    WRITES_BYTES_MAX,
 )
+from ringdict.node.hints import _Stream
+from ringdict.node.layout import STATE
 from ringdict.node.message import (
     Ack,
     Count,
@@ -24,12 +34,17 @@ from ringdict.node.message import (
     Refused,
     Reply,
     Resolve,
+    Unknown,
     Written,
 )
+from ringdict.node.ringview import RingView
 from ringdict.node.service import EMPTY_BITMAP
+from ringdict.node.transaction import DictState
 from ringdict.node.wire import encode
+from ringdict.ring.codec import digest_of
+from ringdict.ring.table import Table
 
-from .keepers import KEY, Cluster
+from .keepers import KEY, PARTITIONS, Cluster
 from .replicas import row
 from .test_coordinator import body_at
 
@@ -120,3 +135,62 @@ def test_no_value_is_taken_that_fits_into_no_frame() -> None:
     admission = cluster.keeping(0).admission
     anew = Admission(cluster.keeping(0).bus, cluster.keeping(0).replica, admission._exchange, print, 1 << 30)
     assert anew._value_bytes_max == FRAME_VALUE_BYTES_MAX
+
+
+@pytest.mark.deep
+def test_puts_of_a_dict_that_has_to_be_looked_for_count_as_under_way() -> None:
+    cluster = Cluster()
+    keeping = cluster.keeping(0)
+    body = bytes(50_000)
+    replies = [
+        cluster.begin(
+            0, Put(0, cluster.epoch, b"unknown!", KEY, body, 0, Ack.ALL, 0, number.to_bytes(16, "big"))
+        )
+        for number in range(2 * WRITES_BYTES_MAX // len(body))
+    ]
+    while not keeping.coordinator.open_count:
+        cluster.run_for(0.000_05)
+    for _ in range(100):
+        cluster.run_for(0.000_05)
+        assert keeping.coordinator._bytes <= WRITES_BYTES_MAX
+    cluster.run_for(3)
+    reasons = {refused(reply) for [reply] in replies if reply is not None}
+    assert reasons == {Reason.OVERLOADED, Reason.NO_DICT}
+    assert keeping.coordinator.open_count == 0
+
+
+def test_a_key_is_not_read_in_a_ring_that_turned_while_its_dict_was_looked_for() -> None:
+    cluster = Cluster(4)
+    reply = cluster.begin(0, Get(0, cluster.epoch, b"unknown!", KEY))
+    keeping = cluster.keeping(0)
+    while not keeping.exchange._waiting:
+        cluster.run_for(0.000_05)
+    keeping.entries.commit({STATE + b"unknown!": DictState(0, 0, 0, 0, 0).encode()}, lambda _: None)
+    cluster.decide(range(4), first=1)  # it owns nothing any more
+    cluster.run_for(3)
+    [answer] = reply
+    assert answer is not None
+    assert refused(answer) == Reason.WRONG_EPOCH
+
+
+def test_a_batch_is_not_acknowledged_while_one_of_its_entries_is_kept_for_nobody() -> None:
+    cluster = Cluster(3, replicas=1)
+    assert cluster.decree is not None
+    half = [[number % 2] for number in range(PARTITIONS)]  # two nodes own a half each, the third one nothing
+    cluster.decree = dataclasses.replace(
+        cluster.decree, epoch=2, parent=digest_of(cluster.decree), table=Table.of(half, 1)
+    )
+    for number in range(3):
+        cluster.keeping(number).set_view(RingView(cluster.decree, cluster.node(number)))
+    full = cluster.node(0)
+    for number in (0, 1):
+        cluster.simulation.crash(cluster.hosts[number])
+    items = [(KEY + number.to_bytes(1, "big"), b"v") for number in range(20)]
+    request = PutMany(0, cluster.epoch, cluster.dict_id, items, 0, Ack.ALL, 0, OPERATION)
+    for number in range(BREAKER_MISSES):  # until it is noticed that they are dead
+        cluster.ask(2, replace(request, operation_id=number.to_bytes(16, "big")))
+    cluster.keeping(2).hints._streams[full] = stream = _Stream()
+    stream.bytes = HINTS_BYTES_MAX
+    reply = cluster.ask(2, request)
+    assert isinstance(reply, Unknown), reply
+    assert "kept" in reply.text
