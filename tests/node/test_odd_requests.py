@@ -190,7 +190,7 @@ def test_a_batch_is_not_acknowledged_while_one_of_its_entries_is_kept_for_nobody
     for number in range(BREAKER_MISSES):  # until it is noticed that they are dead
         cluster.ask(2, replace(request, operation_id=number.to_bytes(16, "big")))
     cluster.keeping(2).hints._streams[full] = stream = _Stream()
-    stream.bytes = HINTS_BYTES_MAX
+    stream.bytes = HINTS_BYTES_MAX + 1
     reply = cluster.ask(2, request)
     assert isinstance(reply, Unknown), reply
     assert "kept" in reply.text
