@@ -7,7 +7,9 @@ import itertools
 import statistics
 import threading
 import time
-from typing import Any
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -43,15 +45,6 @@ def update_back_to_back(line: Line, d: AnyDict) -> list[float]:
     return durations_s
 
 
-def put_back_to_back(line: Line, d: AnyDict, name: str) -> int:
-    line.send("begun")
-    for number in itertools.count():
-        d[name] = number
-        if line.poll():
-            return number
-    raise AssertionError
-
-
 def test_a_put_beside_back_to_back_updates(dict_: AnyDict) -> None:
     with Child(update_back_to_back, dict_) as child:
         child.receive()
@@ -72,15 +65,48 @@ def test_a_put_beside_back_to_back_updates(dict_: AnyDict) -> None:
     )
 
 
-def test_turns_are_shared(dict_: AnyDict) -> None:
-    with Child(put_back_to_back, dict_, "a") as one, Child(put_back_to_back, dict_, "b") as other:
-        for child in (one, other):
-            child.receive()
-        wait_until(lambda: min(dict_.get("a", 0), dict_.get("b", 0)) > 500, "either to write 500 times")
-        for child in (one, other):
-            child.line.send("stop")
-        counts = sorted((one.result(), other.result()))
-    assert counts[1] < 4 * counts[0], counts
+def hold_and_write_again(line: Line, cluster: Cluster) -> bool:
+    """Write twice in a row, as fast as can be; whether the one who waited was let in between."""
+
+    def hold(transaction: object) -> None:
+        line.send("held")
+        line.recv()
+
+    d = opened(cluster)
+    cluster.store.run(hold)
+    d["again"] = True
+    return "waited" in d
+
+
+def put_after_waiting(line: Line, d: AnyDict) -> None:
+    line.send("begun")
+    d["waited"] = True
+
+
+def test_who_waits_goes_before_who_has_just_written(cluster: Cluster, tmp_path: Path) -> None:
+    d = opened(cluster)
+    for _ in range(5):
+        d.pop("waited", None)
+        with Child(hold_and_write_again, cluster) as holder:
+            holder.receive()
+            with (
+                Child(put_after_waiting, d) as waiter,
+                (tmp_path / "store" / "gate.queue").open("rb") as queue,
+            ):
+                waiter.receive()
+                wait_until(lambda queue=queue: is_locked(queue), "the other one to wait for its turn")
+                holder.line.send("go on")
+                assert holder.result()
+                waiter.result()
+
+
+def is_locked(file: IO[bytes]) -> bool:
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return True
+    flock(file, LOCK_UN)
+    return False
 
 
 # -- a holder that stands still --------------------------------------------------------------------
