@@ -8,6 +8,7 @@ import statistics
 import threading
 import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,7 +95,7 @@ def test_who_waits_goes_before_who_has_just_written(cluster: Cluster, tmp_path: 
                 (tmp_path / "store" / "gate.queue").open("rb") as queue,
             ):
                 waiter.receive()
-                wait_until(lambda queue=queue: is_locked(queue), "the other one to wait for its turn")
+                wait_until(partial(is_locked, queue), "the other one to wait for its turn")
                 holder.line.send("go on")
                 assert holder.result()
                 waiter.result()
