@@ -5,19 +5,22 @@ Rules of this file:
    means the same to every owner, so another can go on where one died, and in every ring: the partition of a
    key is fixed.
 2. A node is asked for the partitions of which it is the owner to ask first, in one go.
-3. Each key comes once; none is missed that was there throughout. What is written meanwhile may come, or not.
+3. What is damaged where it was read is asked of the key's other owners.
+4. Each key comes once; none is missed that was there throughout. What is written meanwhile may come, or not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..node.entry import DamagedEntryError
 from ..node.layout import PARTITION_BYTES
-from ..node.message import Count, Counted, PageRead, ReadPage, Reply, Request
+from ..node.message import Count, Counted, PageRead, Present, ReadPage, Reply, Request
+from ..ring.partition import dict_seed, key_hash
 from .contact import Contact
 from .errand import Errand, carry_out, in_order
 from .instruction import Plan, together
-from .reading import Reads
+from .reading import Reads, get
 from .route import Route
 from .session import Session
 
@@ -128,8 +131,23 @@ def page(
     errand = Paging(session, dict_id, place, prefix, reads)
     reply = yield from carry_out(errand)
     assert isinstance(reply, PageRead)
+    rows: Rows = []
+    for key, body in reply.rows:
+        if body is None and key:
+            rows += yield from _elsewhere(session, dict_id, key, reads)
+        else:
+            rows.append((key, body))
     place = place.behind(errand.asked, reply.next)
-    return reply.rows, place.encode() if place.partitions else None
+    return rows, place.encode() if place.partitions else None
+
+
+def _elsewhere(session: Session, dict_id: bytes, key: bytes, reads: Reads) -> Plan[Rows]:
+    """The row of a key whose entry is damaged where it was read: another owner may have it whole."""
+    try:
+        found = yield from get(session, dict_id, key, key_hash(dict_seed(dict_id), key), reads)
+    except DamagedEntryError:
+        return [(key, None)]
+    return [(key, found.body)] if isinstance(found, Present) else []
 
 
 def count(session: Session, dict_id: bytes, reads: Reads = Reads.NEAREST) -> Plan[tuple[int, int]]:

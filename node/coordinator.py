@@ -55,6 +55,7 @@ Writing = Put | PutMany | Touch
 _NOT_THERE = frozenset(
     {
         Reason.BEHIND,
+        Reason.DAMAGED,
         Reason.NOT_OWNER,
         Reason.NOT_SERVING,
         Reason.OVERLOADED,

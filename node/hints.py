@@ -257,7 +257,10 @@ class Hints:
 
     def _is_old(self, view: RingView, place: bytes, value: bytes) -> bool:
         age_ms = self._world.wall_ns() // NS_PER_MS - int.from_bytes(value[:CREATED_BYTES], "big")
-        return age_ms > AGE_MS_MAX and view.keeps(partition_at(place))
+        if age_ms <= AGE_MS_MAX or not view.keeps(partition_at(place)):
+            return False
+        standing = self._replica.rows([place])  # it may keep the partition, and not have got this entry yet
+        return bool(standing) and not beats(value[CREATED_BYTES:], standing[0][1])
 
     def _redirect(self, view: RingView, key: bytes, value: bytes) -> None:
         """A hint for a node that does not keep the partition any more: to those who do."""

@@ -78,7 +78,8 @@ class Keeping:
         self.hints = self.hints_class(world, world.storage("hints", durability), bus, replica, heard)
         self.convergence = Convergence(world, replica, bus, heard, tail_lost=tail_lost)
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
-        self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard)
+        serving = self.convergence.serving
+        self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard, serving)
         self.coordinator = self.coordinator_class(self.writers, self.admission)
         self.service = Service(
             bus,
@@ -87,7 +88,7 @@ class Keeping:
             self.exchange,
             self.admission,
             presence,
-            self.convergence.serving,
+            serving,
             status,
         )
         self.view: RingView | None = None

@@ -2,7 +2,8 @@
 
 Rules of this file:
 1. A touch makes no version: where a newer one stands it changes nothing (rank.py), and counts as done.
-2. What is touched is what stands here and is visible. If that is nothing, nothing is written.
+2. What is touched is what stands here and is visible. If that is nothing, nothing is written. A replica that
+   is damaged, or not fit to be read, does not know: another owner is to do it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ def touch(
     `located` is the key's hash, partition and place.
     """
     key_hash, partition, place = located
+    if not parts.serving(partition):
+        ended(Refused(0, Reason.NOT_SERVING, "catching up", parts.view.mark))
+        return
     try:
         standing = parts.replica.read(request.dict_id, request.key).entry
     except DamagedEntryError:

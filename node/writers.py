@@ -60,7 +60,8 @@ class OwnStamps:
 
 
 class Writers:
-    """One node's. `heard` is told of the ring that a node goes by, where it is another one."""
+    """One node's. `heard` is told of the ring that a node goes by, where it is another one; `serving` says
+    whether this node is fit to answer for a partition."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Writers:
         stamper: Stamper,
         hints: Hints,
         heard: Callable[[NodeId, Mark], None],
+        serving: Callable[[int], bool],
     ) -> None:
         self.world = world
         self.bus = bus
@@ -77,6 +79,7 @@ class Writers:
         self.stamper = stamper
         self.hints = hints
         self.heard = heard
+        self.serving = serving
         self.tenures = Tenures(world, bus, replica)
         self.ours = OwnStamps()
         self.me = world.identity.node

@@ -36,9 +36,11 @@ from ringdict.node.message import (
     Get,
     GetMany,
     Message,
+    PageRead,
     Present,
     Put,
     PutMany,
+    ReadPage,
     Reason,
     Refused,
     Request,
@@ -563,3 +565,20 @@ def test_absent_is_not_what_a_get_says_when_no_owner_answers(world: World) -> No
         world.silent[node] = True
     with pytest.raises(UnavailableError):
         world.get()
+
+
+def test_what_is_damaged_where_a_page_was_read_is_read_from_another_owner(world: World) -> None:
+    world.put(b"whole")
+    owner = world.owners[0]
+
+    def damaged(node: Node, request: Request) -> Message | None:
+        if isinstance(request, ReadPage):
+            return PageRead(request.number, [(KEY, None)], b"")
+        if isinstance(request, Get) and node is owner:
+            return Refused(request.number, Reason.DAMAGED, "damaged here", NO_MARK)
+        return None
+
+    for node in world.nodes:
+        node.hook = damaged
+    page, _ = world.run(scanning.page(world.session, DICT, None, b""))
+    assert page == [(KEY, b"whole")]

@@ -23,6 +23,7 @@ from ringdict.node.message import (
 from ringdict.node.world import NS_PER_MS, Address
 
 from .keepers import KEY, Cluster
+from .replicas import row
 
 
 def put(
@@ -252,3 +253,21 @@ def test_what_no_client_would_send_is_refused(change: dict[str, object]) -> None
         setattr(request, field, value)
     assert isinstance(cluster.ask(0, request), Refused)
     assert body_at(cluster, 0) is None
+
+
+@pytest.mark.parametrize("fault", ["damaged", "unfit"])
+def test_an_owner_that_does_not_know_the_entry_leaves_a_touch_to_another(fault: str) -> None:
+    cluster = Cluster()
+    written(cluster.ask(0, put(cluster, b"v")))
+    keeping = cluster.keeping(0)
+    if fault == "unfit":
+        keeping.writers.serving = lambda _partition: False
+    else:
+        place, raw = row(KEY, body=b"v", dict_id=cluster.dict_id)
+        keeping.entries.commit({place: raw[:-1] + b"w"}, lambda _: None)
+    touch = Touch(0, cluster.epoch, cluster.dict_id, KEY, 60_000, 0, Ack.ALL, b"t" * 16)
+    assert isinstance(cluster.ask(0, touch), Refused)
+    assert written(cluster.ask(1, touch)).stamp[0]
+    reply = get(cluster, 0)
+    assert isinstance(reply, Present), reply
+    assert reply.expires_ms

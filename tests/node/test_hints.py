@@ -108,17 +108,19 @@ def test_beyond_their_limit_hints_are_refused_and_nothing_of_them_is_kept(
     assert cluster[0].hints.refused_count == 200
 
 
-@pytest.mark.parametrize("keeps", [True, False])
-def test_old_hints_are_dropped_only_where_the_entry_is_kept_besides(*, keeps: bool) -> None:
+@pytest.mark.parametrize(("keeps", "has"), [(True, True), (True, False), (False, False)])
+def test_old_hints_are_dropped_only_where_the_entry_is_kept_besides(*, keeps: bool, has: bool) -> None:
     cluster = ByHints(4)
     cluster.set_ring(owning=[0, 1, 3] if keeps else [1, 3])
     cluster.simulation.crash(cluster.hosts[3])
     add(cluster[0], cluster[3].node, rows(20))
+    if has:
+        cluster[0].replica.apply(rows(20), lambda _error, _newer: None)
     cluster.run_for(1)
     cluster.hosts[0].clock.skew_ns += (HINT_AGE_S_MAX + 10) * NS_PER_S
     cluster.run_for(5)
-    assert cluster[0].hints.count == (0 if keeps else 20)
-    assert cluster[0].hints.dropped_count == (20 if keeps else 0)
+    assert cluster[0].hints.count == (0 if has else 20)
+    assert cluster[0].hints.dropped_count == (20 if has else 0)
 
 
 def test_a_damaged_hint_does_not_stop_those_behind_it() -> None:
