@@ -36,11 +36,12 @@ class Memory:
         return self._old.get(key_hash) if known is None else known
 
     def is_older(self, key_hash: int, stamp: Stamp, now_s: float) -> bool:
-        """Whether an answer with that stamp would be a step back in time."""
+        """Whether an answer with that stamp would be a step back in time. Where what was seen has expired
+        since, there may be nothing any more, but not what was there before it."""
         known = self.look(key_hash)
         if known is None or tuple(stamp) >= known[:3]:
             return False
-        return len(known) == 3 or now_s < known[3]
+        return len(known) == 3 or now_s < known[3] or stamp[0] > 0
 
     def see(self, key_hash: int, stamp: Stamp, expires_s: float = 0.0) -> None:
         """Remember a stamp, unless a newer one is known. `expires_s`: on the session's clock, 0 for never."""

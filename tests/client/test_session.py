@@ -389,6 +389,18 @@ def test_an_entry_that_expired_need_not_be_there(world: World) -> None:
     assert world.get() is None
 
 
+def test_what_was_there_before_an_entry_that_expired_does_not_come_back(world: World) -> None:
+    world.put(b"old")
+    lagging = dict(world.owners[0].entries)
+    world.put(b"brief", ttl_ms=1000)
+    for node in world.nodes:
+        node.entries.clear()
+    world.owners[0].entries = lagging
+    world.now_s += 2
+    assert world.get() is None
+    assert world.run(batching.get_many(world.session, DICT, [(KEY, HASH)])) == [None]
+
+
 def test_what_a_batch_read_may_have_expired_since(world: World) -> None:
     world.put(b"brief")
     fresh = World()
