@@ -225,7 +225,7 @@ def _give_up(errand: Errand, trail: Trail) -> None:
         return  # a definite error would say that nothing happened
     if Reason.NO_DICT in trail.refusals:
         raise DictGoneError
-    if Reason.DAMAGED in trail.refusals:
+    if Reason.DAMAGED in trail.refusals and not trail.misses:  # who did not answer may have it whole
         raise DamagedEntryError
     if Reason.STORE_FULL in trail.refusals:
         raise trail.full()

@@ -594,3 +594,20 @@ def test_what_is_damaged_where_a_page_was_read_is_read_from_another_owner(world:
         node.hook = damaged
     page, _ = world.run(scanning.page(world.session, DICT, None, b""))
     assert page == [(KEY, b"whole")]
+
+
+def test_an_entry_is_not_said_to_be_damaged_while_an_owner_that_may_have_it_is_silent(world: World) -> None:
+    world.put(b"whole")
+    one, *others = world.owners
+    one.hook = lambda _, request: (
+        Refused(request.number, Reason.DAMAGED, "damaged here", NO_MARK) if isinstance(request, Get) else None
+    )
+    world.silent = dict.fromkeys(others, True)
+    began_s = world.now_s
+
+    def come_back(_node: Node, _request: Request) -> None:
+        if world.now_s > began_s + 2:
+            world.silent.clear()
+
+    world.before = come_back
+    assert world.get() == b"whole"
