@@ -46,9 +46,9 @@ Say = Callable[[NodeId, Message], None]
 Chosen = tuple[int, bytes, Record]
 """Partition, name, record."""
 
-_PROMISED: Final = b"Lp"
+PROMISED: Final = b"Lp"
 _SUM: Final = b"Ls"
-_RECORD: Final = b"Lr"
+RECORD: Final = b"Lr"
 _PLACE: Final = Struct(">2sHB")
 _TALLY: Final = Struct(f">{SUM_BYTES}sQ")
 """Sum of a bucket, and the highest token that was ever accepted in it."""
@@ -101,13 +101,13 @@ class Acceptor:
         """The highest ballot that is followed."""
         ballot = self._promised.get(partition)
         if ballot is None:
-            raw = self._storage.get(_PLACE.pack(_PROMISED, partition, 0))
+            raw = self._storage.get(_PLACE.pack(PROMISED, partition, 0))
             ballot = self._promised[partition] = NO_BALLOT if raw is None else _ballot(raw)
         return ballot
 
     def record(self, partition: int, name: bytes) -> Record | None:
         """What was accepted last for a name."""
-        raw = self._storage.get(_key(partition, name))
+        raw = self._storage.get(place(partition, name))
         return None if raw is None else decode_record(raw)
 
     def tallies(self, partition: int) -> tuple[int, bytes]:
@@ -127,8 +127,8 @@ class Acceptor:
 
     def names(self, partition: int, bucket: int, after: bytes) -> tuple[list[tuple[bytes, Order]], bool]:
         """A page of a bucket: names with orders, ascending, from behind a name on; whether more follow."""
-        head = _PLACE.pack(_RECORD, partition, bucket)
-        end = _PLACE.pack(_RECORD, partition, bucket + 1)
+        head = _PLACE.pack(RECORD, partition, bucket)
+        end = _PLACE.pack(RECORD, partition, bucket + 1)
         rows = self._storage.scan(head + after + b"\0" * bool(after), end, PAGE_NAMES + 1)
         page = [(key[len(head) :], decode_record(raw).order) for key, raw in rows[:PAGE_NAMES]]
         return page, len(rows) > PAGE_NAMES
@@ -179,7 +179,7 @@ class Acceptor:
     def _follow(self, changes: Changes, partition: int, ballot: Ballot) -> None:
         """Let no lower ballot in from now on."""
         self._promised[partition] = ballot
-        changes[_PLACE.pack(_PROMISED, partition, 0)] = _encode(ballot)
+        changes[_PLACE.pack(PROMISED, partition, 0)] = _encode(ballot)
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Acceptor:
         taken: list[Chosen] = []
         for name, raw in rows:
             new = decode_record(raw)
-            key = _key(partition, name)
+            key = place(partition, name)
             there = draft.get(key)
             old = None if there is None else decode_record(there)
             taken.append((partition, name, new))
@@ -277,7 +277,7 @@ class Acceptor:
         rows: list[tuple[bytes, bytes]] = []
         size_bytes = 0
         for name in message.names:
-            raw = self._storage.get(_key(partition, name))
+            raw = self._storage.get(place(partition, name))
             if raw is None:
                 continue
             if rows and size_bytes + len(raw) > PAGE_BYTES:
@@ -309,8 +309,11 @@ class Acceptor:
         self._storage.commit(changes, done)
 
 
-def _key(partition: int, name: bytes) -> bytes:
-    return _PLACE.pack(_RECORD, partition, bucket_of(name)) + name
+def place(partition: int, name: bytes | None) -> bytes:
+    """Under which key of the disk a record is, or, without a name, the promise of a partition."""
+    if name is None:
+        return _PLACE.pack(PROMISED, partition, 0)
+    return _PLACE.pack(RECORD, partition, bucket_of(name)) + name
 
 
 def proposal(number: int, partition: int, ballot: Ballot, rows: list[tuple[bytes, Record]]) -> Proposal:

@@ -12,6 +12,7 @@ from ..node.world import NS_PER_S, Address
 from ..ring.decree import Decree
 from .check import Check, Finished
 from .history import Operation, Status, by_key
+from .lockdisk import place_of
 
 
 class Chosen:
@@ -146,6 +147,25 @@ class OneLeader:
             self._promised[facts["node"], partition] = facts["ballot"]
             if facts["ballot"] < before:
                 return f"partition {partition}: {address} promised {before}, then {facts['ballot']}"
+        return None
+
+
+class SaidIsDurable:
+    """What an acceptor says that it promised or keeps is on its disk already."""
+
+    def __init__(self) -> None:
+        self._synced: dict[tuple[bytes, bytes], Any] = {}
+
+    def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, Any]) -> str | None:
+        if event == "synced":
+            for place, kept in facts["places"]:
+                self._synced[facts["node"], place] = max(kept, self._synced.get((facts["node"], place), kept))
+        elif event in {"promised", "accepted"}:
+            said = facts["ballot"] if event == "promised" else facts["order"]
+            place = place_of(facts["partition"], facts.get("name"))
+            kept = self._synced.get((facts["node"], place))
+            if kept is None or kept < said:
+                return f"at {at_ns / NS_PER_S:.3f} s {address} says {event} {said}, and its disk has {kept}"
         return None
 
 

@@ -8,6 +8,7 @@ puts left, which only pops take away.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -38,6 +39,8 @@ KINDS = {
 
 class LockClient:
     """Asks one thing at a time."""
+
+    think_ns: ClassVar[int] = THINK_NS_MAX
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class LockClient:
 
     def _think(self, least_ns: int) -> None:
         self.operation = self.act = self.cancelling = None
-        self._later(least_ns + self.dice.randrange(THINK_NS_MAX))
+        self._later(least_ns + self.dice.randrange(self.think_ns))
 
     def _turn(self) -> None:
         if self.operation is None:
@@ -96,8 +99,12 @@ class LockClient:
         self.operation = self.history.invoke(self.world.identity.address, kind, key, argument)
         self.act = act
         self.sent = False
-        self.give_up_ns = self.world.now_ns() + TIMEOUT_NS
+        self.give_up_ns = self.world.now_ns() + self.patience_ns()
         self._try()
+
+    def patience_ns(self) -> int:
+        """How long an answer is waited for."""
+        return TIMEOUT_NS
 
     def _draw(self, key: str) -> tuple[str, object, Act]:  # noqa: PLR0911 - one a kind
         roll = self.dice.random()
@@ -143,7 +150,7 @@ class LockClient:
 
     def _try(self) -> None:
         """Send what is asked for, to its leader or to somebody who may pass it on; find out who leads."""
-        self._later(TRY_NS)
+        self._later(max(0, min(TRY_NS, self.give_up_ns - self.world.now_ns())))
         assert self.operation is not None
         act = self._current()
         if self.operation.kind == "plain-put":
@@ -336,3 +343,13 @@ class LockClient:
             self.world.trace("dead", operation=act.operation_id)
             self.history.give_up(operation, "not held, and never will be")
         self._think(0)
+
+
+class HastyClient(LockClient):
+    """One that often gives up before an answer can be there, so that what it asked for is still under way
+    when it is cancelled."""
+
+    think_ns = 20 * NS_PER_MS
+
+    def patience_ns(self) -> int:
+        return (1 + self.dice.randrange(39)) * NS_PER_MS if self.dice.random() < 0.12 else TIMEOUT_NS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 from ..node.world import NS_PER_MS, NS_PER_S, Address, NodeId, World
 from ..ring.change import flip, join, leave
@@ -27,6 +28,11 @@ QUIET_NS = 9 * NS_PER_S
 
 class LockMayor:
     """The process. `decrees` are all that it made, for those who look on."""
+
+    quiet_ns: ClassVar[int] = QUIET_NS
+    haste: ClassVar[float] = 0.4
+    fickleness: ClassVar[float] = 0.3
+    """The chance of a change at one look, and that one leaves while all are members."""
 
     def __init__(
         self, world: World, nodes: Sequence[Address], decrees: list[Decree], *, changes: bool
@@ -81,10 +87,10 @@ class LockMayor:
             for partition in range(PARTITIONS)
             if now.former[partition] and (partition, now.since[partition]) in self.settled
         ]
-        quiet = self.world.now_ns() - self.begun_ns > QUIET_NS
+        quiet = self.world.now_ns() - self.begun_ns > self.quiet_ns
         if forget:
             self.decrees.append(flip(now, (), forget))
-        elif not quiet and self.dice.random() < 0.4:
+        elif not quiet and self.dice.random() < self.haste:
             self._grow(now)
 
     def _grow(self, now: Decree) -> None:
@@ -103,7 +109,7 @@ class LockMayor:
         if strangers:
             address, node = self.dice.choice(strangers)
             self.decrees.append(join(now, Member(node, MemberState.JOINING, address=address)))
-        elif len(now.members) > FOUNDERS and self.dice.random() < 0.3:
+        elif len(now.members) > FOUNDERS and self.dice.random() < self.fickleness:
             active = [one for one in now.members if one.state is MemberState.ACTIVE]
             if len(active) > FOUNDERS:
                 self.decrees.append(leave(now, self.dice.choice(active).member_id))
@@ -115,3 +121,11 @@ class LockMayor:
             if self.epochs.get(self.ids.get(address, NodeId(b"")), 0) < self.decrees[-1].epoch:
                 delay_ns = self.dice.randrange(300) * NS_PER_MS
                 self.world.call_after(delay_ns, partial(self.world.send, address, pack("decree", raw)))
+
+
+class RestlessMayor(LockMayor):
+    """One who changes the ring until shortly before the end."""
+
+    quiet_ns = 6 * NS_PER_S
+    haste = 0.8
+    fickleness = 0.7

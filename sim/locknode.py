@@ -21,10 +21,11 @@ from ..node.message import Mark, Reply
 from ..node.plain import PlainDone, PlainEntry
 from ..node.ringview import RingView
 from ..node.wire import decode
-from ..node.world import NS_PER_MS, NS_PER_S, Address, NodeId, World
+from ..node.world import NS_PER_MS, NS_PER_S, Address, NodeId, Storage, World
 from ..ring.codec import decode_decree
 from ..ring.partition import dict_seed, partition_of
 from ..ring.succession import is_newer
+from .lockdisk import WatchedStorage
 
 HELLO_NS = 300 * NS_PER_MS
 """Between two reports to whoever decides the ring."""
@@ -142,7 +143,7 @@ class LockNode:
     def __init__(self, world: World, mayor: Address) -> None:
         self.world = world
         self.mayor = mayor
-        self.storage = world.storage("consensus")
+        self.storage: Storage = WatchedStorage(world, world.storage("consensus"))
         self.addresses: dict[NodeId, Address] = {}
         self.bus = Bus(world, self)
         self.plain = PlainPlane(self)

@@ -21,6 +21,7 @@ from .lockcheck import (
     NoFork,
     NoGhost,
     OneLeader,
+    SaidIsDurable,
     TokensGrow,
     ToldIsChosen,
     healed_partitions_serve,
@@ -28,8 +29,9 @@ from .lockcheck import (
     plain_values_are_popped_once,
     spread,
 )
-from .lockclient import DICT_ID, PARTITIONS, LockClient
-from .lockmayor import LockMayor
+from .lockclient import DICT_ID, PARTITIONS, HastyClient, LockClient
+from .lockfault import Forget, Usurp
+from .lockmayor import LockMayor, RestlessMayor
 from .locknode import LockNode, unpack
 from .scenario import Caption, Scenario
 
@@ -79,6 +81,7 @@ class LockScenario(Scenario):
     span_s = 20.0
     node_class: ClassVar[type[LockNode]] = LockNode
     client_class: ClassVar[type[LockClient]] = LockClient
+    mayor_class: ClassVar[type[LockMayor]] = LockMayor
     changes: ClassVar[bool] = True
     keys: ClassVar[Sequence[str]] = ("lock-a", "lock-b", "lock-c", "count", "plain")
     checks = (
@@ -97,11 +100,19 @@ class LockScenario(Scenario):
 
     def client(self, number: int, /) -> Factory:
         if number == 0:
-            return lambda world: LockMayor(world, self.nodes, self.decrees, changes=self.changes)
+            return lambda world: self.mayor_class(world, self.nodes, self.decrees, changes=self.changes)
         return lambda world: self.client_class(world, self.nodes, self.history, self.keys, self.decrees)
 
     def watchers(self) -> Sequence[Watcher]:
-        return [NoFork(), TokensGrow(), NoGhost(), ToldIsChosen(), OneLeader(), Ring(self.decrees)]
+        return [
+            NoFork(),
+            TokensGrow(),
+            NoGhost(),
+            ToldIsChosen(),
+            OneLeader(),
+            SaidIsDurable(),
+            Ring(self.decrees),
+        ]
 
     def caption(self, payload: bytes) -> Caption:
         parts = unpack(payload)
@@ -119,3 +130,14 @@ class FixedLockScenario(LockScenario):
 
     nodes_count = 3
     changes = False
+
+
+class UsurpedLockScenario(LockScenario):
+    """The same with few keys, impatient clients, a ring that never rests, and nodes that take the lead at
+    any time, whoever leads."""
+
+    span_s = 8.0
+    client_class = HastyClient
+    mayor_class = RestlessMayor
+    keys = ("lock-a", "lock-a", "lock-b", "count", "plain")
+    kinds = (Usurp, Forget)
