@@ -51,6 +51,8 @@ class Keeping:
     desk_class = ReplicaDesk
     admission_class = Admission
     coordinator_class = Coordinator
+    convergence_class = Convergence
+    service_class = Service
 
     def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
         self,
@@ -76,12 +78,12 @@ class Keeping:
         self.names = Names(world, entries, replica)
         self.exchange = NameExchange(world, bus, self.names, self.desk)
         self.hints = self.hints_class(world, world.storage("hints", durability), bus, replica, heard)
-        self.convergence = Convergence(world, replica, bus, heard, tail_lost=tail_lost)
+        self.convergence = self.convergence_class(world, replica, bus, heard, tail_lost=tail_lost)
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         serving = self.convergence.serving
         self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard, serving)
         self.coordinator = self.coordinator_class(self.writers, self.admission)
-        self.service = Service(
+        self.service = self.service_class(
             bus,
             replica,
             self.names,

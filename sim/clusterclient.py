@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from ..client.batching import put_many
 from ..client.driver import Driver
 from ..client.instruction import Ask, Miss, Outcome
@@ -16,7 +18,7 @@ from ..client.session import Session
 from ..client.writing import put, touch
 from ..exception import OutcomeUnknownError
 from ..node.catalogue import Record
-from ..node.message import Absent, Ack, Present, Put, Reply, Written
+from ..node.message import Absent, Ack, Get, Present, Put, Reply, Written
 from ..node.wire import decode, encode
 from ..node.world import NS_PER_MS, NS_PER_S, Address, World
 from ..ring.partition import dict_seed, key_hash
@@ -26,6 +28,10 @@ THINK_NS_MAX = 120 * NS_PER_MS
 """Between an answer and the next call."""
 TTL_MS = 600_000
 """Of what is touched: nothing expires in a run."""
+ASTRAY_RATIO = 0.1
+"""Of reads are asked of some node at random, too."""
+ASTRAY_NUMBER = (1 << 32) - 1
+"""Of such a question: nobody waits for its answer."""
 
 
 class Bell:
@@ -37,10 +43,14 @@ class Bell:
 class ClusterClient:
     """Does one thing after the other, for ever."""
 
+    majority_ratio = 0.10
+    """Of operations are puts that a majority must acknowledge."""
+
     def __init__(
         self, world: World, nodes: Sequence[Address], history: History, keys: Sequence[str], bell: Bell
     ) -> None:
         self.world = world
+        self.nodes = nodes
         self.history = history
         self.keys = keys
         self.bell = bell
@@ -63,8 +73,16 @@ class ClusterClient:
 
     def _send(self, ask: Ask) -> Miss | None:
         self.attempts += isinstance(ask.request, Put)
+        if isinstance(ask.request, Get):
+            self._ask_astray(ask.request)
         self.world.send(Address(ask.contact.address), encode(ask.request))
         return None
+
+    def _ask_astray(self, request: Get) -> None:
+        """Put some questions to any node as well: who keeps the key answers, and nobody else."""
+        if self.dice.random() < ASTRAY_RATIO:
+            node = self.dice.choice(self.nodes)
+            self.world.send(node, encode(replace(request, number=ASTRAY_NUMBER)))
 
     def on_frame(self, source: Address, frame: bytes) -> None:
         reply = decode(frame)
@@ -102,7 +120,7 @@ class ClusterClient:
         if roll < 0.45:
             self._get(key)
         elif roll < 0.88:
-            self._put(key, mine, Ack.MAJORITY if roll < 0.55 else Ack.ALL)
+            self._put(key, mine, Ack.MAJORITY if roll < 0.45 + self.majority_ratio else Ack.ALL)
         elif roll < 0.93:
             self._touch(key)
         else:

@@ -11,14 +11,17 @@ from typing import ClassVar
 
 from ..exception import ProtocolError
 from ..node.durability import Durability
+from ..node.keeping import Keeping
 from ..node.message import Get
 from ..node.node import Node, NodeSettings
 from ..node.ringview import RingView
 from ..node.wire import decode
 from ..node.world import NS_PER_S, Address, Factory, Process, World
+from ..ring.codec import encode_decree
 from ..ring.partition import dict_seed, key_hash
 from .check import Finished, Watcher, progress
 from .clusterclient import Bell, ClusterClient
+from .clusterwatch import OnlyOwners, WatchedCoordinator, WatchedService
 from .history import Operation, Status
 from .network import Noise
 from .scenario import Caption, Scenario
@@ -31,16 +34,31 @@ QUIET_S = 25.0
 """Then so long nothing happens: hints are delivered, replicas compared."""
 
 
+class ClusterKeeping(Keeping):
+    """The parts of a node, of which some say what they do."""
+
+    coordinator_class = WatchedCoordinator
+    service_class = WatchedService
+
+
 class ClusterNode(Node):
-    """A node that says which ring it goes by, and whom it answers."""
+    """A node that says which ring it goes by, and what it serves."""
+
+    keeping_class = ClusterKeeping
 
     def _turned(self, view: RingView) -> None:
-        owners = bytes(view.decree.owners(0)) if view.decree.partitions else b""
-        self._world.trace("goes by", epoch=view.epoch, digest=view.mark[1], first=owners)
+        node, decree = self._world.identity.node, encode_decree(view.decree)
+        self._world.trace("goes by", epoch=view.epoch, digest=view.mark[1], node=node, decree=decree)
         super()._turned(view)
 
-    def on_frame(self, source: Address, frame: bytes) -> None:
-        super().on_frame(source, frame)
+    def _assemble(self) -> None:
+        super()._assemble()
+        service = self.keeping.service
+        assert isinstance(service, WatchedService)
+        service.serves = self._serves
+
+    def _serves(self, epoch: int, partitions: list[int]) -> None:
+        self._world.trace("serves", epoch=epoch, partitions=partitions)
 
 
 class OneRing:
@@ -112,14 +130,19 @@ class ClusterScenario(Scenario):
     calm_s = 8.0
     keys: ClassVar[Sequence[str]] = ("a", "b", "c", "d")
     node_class: ClassVar[type[Node]] = ClusterNode
+    client_class: ClassVar[type[ClusterClient]] = ClusterClient
     # A fresh disk is a stranger, who joins as one; that its old self is removed is for an operator.
     without = frozenset({"replaced"})
 
-    def node(self, number: int, /) -> Factory:
+    def settings(self, number: int) -> NodeSettings:
+        """What a node is told."""
         seeds = tuple(address for address in self.nodes if address != self.nodes[number])
-        settings = NodeSettings(
+        return NodeSettings(
             founds=number == 0, seeds=seeds, insecure=True, durability=Durability.FSYNC, version="sim"
         )
+
+    def node(self, number: int, /) -> Factory:
+        settings = self.settings(number)
         return lambda world: self.node_class(world, settings)
 
     def client(self, _number: int, /) -> Factory:
@@ -127,12 +150,12 @@ class ClusterScenario(Scenario):
             self.bell = Bell()
 
         def make(world: World) -> Process:
-            return ClusterClient(world, self.nodes, self.history, self.keys, self.bell)
+            return self.client_class(world, self.nodes, self.history, self.keys, self.bell)
 
         return make
 
     def watchers(self) -> Sequence[Watcher]:
-        return [OneRing()]
+        return [OneRing(), OnlyOwners()]
 
     def caption(self, payload: bytes) -> Caption:
         try:
