@@ -12,7 +12,7 @@ import pytest
 # `make test` has to say the same thing twice about the same code; `make test-all` goes and finds what is new,
 # and prints the blob that repeats it. No deadlines: the machine is shared, and a slow example is no bug.
 hypothesis.settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
-hypothesis.settings.register_profile("deep", max_examples=500, print_blob=True, deadline=None)
+hypothesis.settings.register_profile("deep", max_examples=300, print_blob=True, deadline=None)
 hypothesis.settings.load_profile("quick")
 
 ROOT = Path(__file__).resolve().parents[1]

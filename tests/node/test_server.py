@@ -304,6 +304,7 @@ def test_hostile_threads_all_at_once_and_the_others_go_on(node: Served) -> None:
     wait_until(lambda: node.board.accepted_count == 0)
 
 
+@pytest.mark.parametrize("plain", [False, pytest.param(True, marks=pytest.mark.campaign)])
 @pytest.mark.deep
 def test_ten_thousand_connections_cost_little_and_the_others_are_served(tmp_path: Path, plain: bool) -> None:
     count = 10_000
@@ -321,7 +322,7 @@ def test_ten_thousand_connections_cost_little_and_the_others_are_served(tmp_path
             assert crowd.stdin is not None
             assert crowd.stdout is not None
             assert crowd.stdout.readline() == "ready\n"
-            assert node.board.clients_count == count + 1
+            wait_until(lambda: node.board.clients_count == count + 1, "all to be let in")  # the last proof
             assert memory_mb() - before_mb < (60 if not plain else 200)
             begun_s = time.monotonic()
             for _ in range(100):

@@ -68,9 +68,10 @@ class Load:
         wait_until(lambda: bool(self.acknowledged) and max(self.acknowledged.values()) >= goal)
 
     def check(self, cluster: RealCluster) -> None:
-        """What was acknowledged is there, or something newer."""
-        with cluster.client() as fresh:
-            there = Dict[str, int].from_name("load", cluster=fresh).get_many(list(self.acknowledged))
+        """What was acknowledged is there, or something newer. One owner may not have heard of it yet."""
+        with cluster.client() as other:
+            load = Dict[str, int].from_name("load", cluster=other)
+            there = load.get_many(list(self.acknowledged), fresh=True)
         lost = {key: number for key, number in self.acknowledged.items() if there.get(key, -1) < number}
         assert not lost
 

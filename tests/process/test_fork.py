@@ -153,7 +153,7 @@ def test_again_and_again_beside_busy_threads(cluster: Cluster, dict_: AnyDict) -
     check_consistent(cluster.store)
 
 
-@pytest.mark.deep
+@pytest.mark.campaign
 def test_hundreds_of_times_beside_busy_threads(cluster: Cluster, dict_: AnyDict) -> None:
     with busy(dict_):
         for number in range(400):

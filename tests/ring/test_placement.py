@@ -133,7 +133,7 @@ def test_a_join_and_a_leave_move_little_more_than_they_must(count: int) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "count",
-    [4, 5, 7, 10, 20, 32, 33, *(pytest.param(many, marks=pytest.mark.campaign) for many in (64, 100))],
+    [4, 5, 7, 10, 20, 32, *(pytest.param(many, marks=pytest.mark.campaign) for many in (33, 64, 100))],
 )
 def test_19_of_20_sets_of_names_move_less_than_1_3_of_the_ideal(count: int) -> None:
     """95 % of 100 sets of names, as docs/ring.md states it."""

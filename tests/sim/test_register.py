@@ -59,7 +59,7 @@ def test_the_right_register_holds_under_its_shell() -> None:
 
 @pytest.mark.deep
 def test_the_right_register_holds_under_its_shell_for_long() -> None:
-    total = sum_of(Batch(DEFAULT, range(100, 160), shells=True))
+    total = sum_of(Batch(DEFAULT, range(100, 120), shells=True))
     assert [(failed.plan.seed, failed.failure) for failed in total.failures] == []
 
 
@@ -93,7 +93,7 @@ def test_different_seeds_are_different_runs() -> None:
 
 @pytest.mark.parametrize(
     ("name", "profile"),
-    [("LiveMajority", "default"), pytest.param("NoSync", "power", marks=pytest.mark.deep)],
+    [("LiveMajority", "default"), pytest.param("NoSync", "power", marks=pytest.mark.campaign)],
 )
 def test_a_failing_seed_shrinks_to_fewer_than_five_faults(name: str, profile: str, tmp_path: Path) -> None:
     place = f"{WRONG}:{name}"
