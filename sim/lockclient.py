@@ -247,8 +247,11 @@ class LockClient:
         for partition, ballot in reply.ballots:
             if ballot > self.ballots.get(partition, Ballot(0, 0, b"", 0)):
                 self.ballots[partition] = ballot
-        if self.operation is not None and self._current().number == 0:
-            self._later(0)
+        if self.operation is None or self._current().number:
+            return
+        ballot = self.ballots.get(self._partition(self._current()))
+        if ballot is not None and (ballot.node, ballot.boot) in self.tickets:
+            self._later(0)  # else asking again at once would answer every double of an answer by a question
 
     def matches(self, act: Act, reply: NotLed) -> bool:
         """Whether an attempt is the one that was not carried out."""

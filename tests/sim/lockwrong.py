@@ -230,16 +230,16 @@ MUTANTS: Mapping[str, Mutant] = {
     "ElectedByFew": Mutant(seeds_max=6, check=FORK),
     "NoFsyncAccept": Mutant(seeds_max=1, check=DURABLE, profile="usurp"),
     "NoFsyncPromise": Mutant(seeds_max=1, check=DURABLE, profile="usurp"),
-    "NoDedupe": Mutant(seeds_max=1, check=FORK, profile="usurp"),
-    "LiveQuorum": Mutant(seeds_max=2, check="ToldIsChosen", profile="usurp"),
-    "CancelWithoutBarrier": Mutant(seeds_max=11, check="NoGhost", profile="usurp"),
-    "BelowPromise": Mutant(seeds_max=16, check=LINEARIZABLE, profile="usurp"),
+    "NoDedupe": Mutant(seeds_max=1, check=LINEARIZABLE, profile="usurp"),
+    "LiveQuorum": Mutant(seeds_max=3, check="ToldIsChosen", profile="usurp"),
+    "NoPrev": Mutant(seeds_max=9, check=FORK, profile="usurp"),
+    "BelowPromise": Mutant(seeds_max=23, check=FORK, profile="usurp"),
 }
 
 UNCAUGHT: Mapping[str, Mutant] = {
     "NoCheck": Mutant(seeds_max=200, check=LINEARIZABLE, profile="usurp"),
+    "CancelWithoutBarrier": Mutant(seeds_max=200, check="NoGhost", profile="usurp"),
     "CancelWithoutMark": Mutant(seeds_max=200, check="NoGhost", profile="usurp"),
-    "NoPrev": Mutant(seeds_max=200, check=FORK, profile="usurp"),
     "NoInc": Mutant(seeds_max=200, check=FORK, profile="restarts"),
     "NotLedUnmatched": Mutant(seeds_max=200, check=LINEARIZABLE, profile="usurp"),
 }
