@@ -249,8 +249,8 @@ class LockClient:
                 self.ballots[partition] = ballot
         if self.operation is None or self._current().number:
             return
-        ballot = self.ballots.get(self._partition(self._current()))
-        if ballot is not None and (ballot.node, ballot.boot) in self.tickets:
+        known = self.ballots.get(self._partition(self._current()))
+        if known is not None and (known.node, known.boot) in self.tickets:
             self._later(0)  # else asking again at once would answer every double of an answer by a question
 
     def matches(self, act: Act, reply: NotLed) -> bool:
