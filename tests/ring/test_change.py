@@ -50,6 +50,21 @@ def test_one_grows_to_three_through_two() -> None:
     assert set(three.former) == {(b"\0", b"\0\1")}
 
 
+def test_who_joins_and_is_to_get_no_row_is_a_member_at_once() -> None:
+    """Of a table with fewer places than members. Found by a seed: nobody could join such a cluster."""
+    decree, idle = found(CLUSTER_ID, member(0), 4, 3), 0
+    for number in range(1, 20):
+        joined = join(decree, member(number))
+        if joined.pending is None:
+            assert joined.members[-1].state is MemberState.ACTIVE
+            idle += 1
+        decree = joined
+        while decree.pending is not None:
+            decree = flip(decree, everywhere(decree), everywhere(decree))
+    assert idle > 0
+    assert len(decree.members) == 20
+
+
 def test_rows_flip_one_by_one_as_they_are_ready() -> None:
     joining = join(cluster_of(3), member(3))
     pending = joining.pending
