@@ -247,8 +247,8 @@ class LockClient:
         for partition, ballot in reply.ballots:
             if ballot > self.ballots.get(partition, Ballot(0, 0, b"", 0)):
                 self.ballots[partition] = ballot
-        if self.operation is None or self._current().number:
-            return
+        if self.operation is None or self.operation.kind == "plain-put" or self._current().number:
+            return  # a plain put asks nobody who leads, and must not be sent again
         known = self.ballots.get(self._partition(self._current()))
         if known is not None and (known.node, known.boot) in self.tickets:
             self._later(0)  # else asking again at once would answer every double of an answer by a question

@@ -147,6 +147,8 @@ class LockNode:
         self.addresses: dict[NodeId, Address] = {}
         self.bus = Bus(world, self)
         self.plain = PlainPlane(self)
+        #: Plain puts that this process has coordinated.
+        self.puts: set[tuple[Address, int]] = set()
         self.shown: dict[bytes, int] = {}
         self.leaders = self.leaders_class(
             world, self.storage, self, self.bus, self.plain,
@@ -227,8 +229,9 @@ class LockNode:
     def _on_put(self, source: Address, number: int, dict_id: bytes, key: bytes, body: bytes) -> None:
         """A client's plain put: any node coordinates it, once."""
         view = self.leaders.view
-        if view is None:
-            return
+        if view is None or (source, number) in self.puts:
+            return  # a double of a request would be a second write, which may be popped as well
+        self.puts.add((source, number))
         partition = partition_of(dict_seed(dict_id), key, view.decree.partitions)
         name = dict_id + key
         there = self.plain.peek(partition, name)

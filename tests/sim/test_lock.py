@@ -62,3 +62,10 @@ def test_a_client_does_not_answer_each_double_of_a_greeting_by_a_question() -> N
     outcome = run(plan_for(USURPED, 31, "usurp"))
     assert outcome.failure is None
     assert outcome.messages_count < 100_000
+
+
+@pytest.mark.parametrize("seed", [122, 187])
+def test_a_plain_put_is_one_put(seed: int) -> None:
+    """A double of it, or one sent again when a node told who leads, was a second one: both were popped."""
+    outcome = run(plan_for(USURPED, seed, "usurp"))
+    assert outcome.failure is None
