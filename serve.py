@@ -223,6 +223,7 @@ async def _serve(launch: Launch) -> str | None:
     from .node.gossipkeys import keyring_of
     from .node.hosting import Hosting, host
     from .node.hostmark import host_mark
+    from .node.identity import STORAGE as IDENTITY
     from .node.node import Node, NodeSettings
     from .node.restart import may_lack
     from .node.switchboard import Credentials
@@ -239,7 +240,8 @@ async def _serve(launch: Launch) -> str | None:
         zone=launch.zone, version=__version__, durability=launch.durability,
         keyring=keyring_of([launch.secret] if launch.secret else [], GOSSIP_LABEL),
         insecure=launch.insecure, folder=str(launch.data.resolve()), host=host_mark(),
-        tail_lost=may_lack(launch.data, SystemClock().boot_id()),
+        # A node that was away lacks what was written meanwhile: it is read once it has compared.
+        tail_lost=(launch.data / IDENTITY).exists() or may_lack(launch.data, SystemClock().boot_id()),
     )  # fmt: skip
 
     def make(world: World) -> Node:
