@@ -19,7 +19,7 @@ MUTANTS = module_of(str(WRONG)).MUTANTS  # type: ignore[attr-defined]
 
 STALLS = pytest.mark.xfail(
     strict=True,
-    reason="seed 1 serves nobody for 5.6 s after the heal, in the core or in the scenario's clients: not understood",
+    reason="seed 1 serves nobody for 5.6 s after the heal: whether core or clients stand still is not known",
 )
 
 
