@@ -120,6 +120,8 @@ class LmdbStorage:
                 self._broken = error
             for done in self._overlay.discard():
                 done(error)
+                if self._is_closing():
+                    return
         self._busy = False
         if self._overlay.waiting:
             self._hand_over()

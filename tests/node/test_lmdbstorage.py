@@ -114,3 +114,18 @@ def test_nobody_is_told_of_anything_after_close(tmp_path: Path) -> None:
     again = Desk(tmp_path / "s")
     assert again.storage.get(b"k") in {None, b"v"}
     again.storage.close()
+
+
+def test_who_ends_when_told_of_a_failure_is_told_of_no_other(tmp_path: Path) -> None:
+    told: list[str] = []
+    storage = LmdbStorage(tmp_path, Durability.NONE, lambda _call: None)
+
+    def first(_error: Error | None) -> None:
+        told.append("first")
+        storage._closing = True  # as `close`, which a process that halts brings about
+
+    storage.commit({b"a": b"1"}, first)
+    storage.commit({b"b": b"2"}, lambda _error: told.append("second"))
+    storage._finished(0, StoreFullError("no room"))
+    assert told == ["first"]
+    storage.close()
