@@ -18,7 +18,7 @@ from .client.cluster import Cluster
 from .client.dict import Dict
 from .client.shell.exit_code import ExitCode
 from .exception import Error, UnavailableError
-from .node.sockets import free_address
+from .node.network.sockets import free_address
 
 if TYPE_CHECKING:
     from .client.shell.terminal import Terminal

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from .client.config import SECRET_BYTES_MAX
 from .exception import Error, InvalidError, UnavailableError
 from .gossip.config import SECRET_BYTES_MIN, ZONE_BYTES_MAX
-from .node.durability import Durability
-from .node.sockets import join_address, split_address
+from .node.disk.durability import Durability
+from .node.network.sockets import join_address, split_address
 from .node.world import Address
 from .ring.config import REPLICAS_DEFAULT, REPLICAS_MAX, WEIGHTS_MAX
 
@@ -220,13 +220,13 @@ async def _serve(launch: Launch) -> str | None:
 
     from . import __version__
     from .node.clock import SystemClock
-    from .node.gossipkeys import keyring_of
     from .node.hosting import Hosting, host
-    from .node.hostmark import host_mark
     from .node.identity import STORAGE as IDENTITY
+    from .node.members.gossipkeys import keyring_of
+    from .node.network.switchboard import Credentials
     from .node.node import Node, NodeSettings
-    from .node.restart import may_lack
-    from .node.switchboard import Credentials
+    from .node.served.hostmark import host_mark
+    from .node.store.restart import may_lack
     from .node.trioworld import real_surroundings
 
     nodes: list[Node] = []
@@ -268,7 +268,7 @@ async def _serve(launch: Launch) -> str | None:
 
 async def _look_up_seeds(world: World, node: Node, names: Sequence[str]) -> None:
     """Tell the node's gossip what the names of its seeds mean, whenever that is something else."""
-    from .node.seeds import keep_resolving
+    from .node.members.seeds import keep_resolving
 
     def set_seeds(addresses: Sequence[Address]) -> None:
         world.call_after(0, lambda: node.gossiping.set_seeds(addresses))

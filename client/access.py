@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..exception import ConflictError, InvalidError
 from ..node.config import POP_ATTEMPTS_MAX
-from ..node.entry import DamagedEntryError, Stored
-from ..node.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
-from ..node.transaction import DictGoneError
+from ..node.store.entry import DamagedEntryError, Stored
+from ..node.store.operation import DeleteMany, Increment, Pop, Put, PutIfAbsent, Replace, SetDefault, Touch
+from ..node.store.transaction import DictGoneError
 from .handle import Handle, operation_ids
 from .info import Entry, K, V, Version
 from .keys import decode_key, encode_key

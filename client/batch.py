@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..exception import Error, PartialFailureError
 from ..node.config import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
-from ..node.operation import DeleteMany, Operation, PutMany
+from ..node.store.operation import DeleteMany, Operation, PutMany
 from .keys import decode_key, encode_key
 from .transport import Transport
 

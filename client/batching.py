@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..exception import OutcomeUnknownError, PartialFailureError, RequestTimeoutError, UnavailableError
-from ..node.entry import DamagedEntryError
-from ..node.message import (
+from ..node.network.message import (
     Absent,
     Ack,
     Found,
@@ -27,7 +26,8 @@ from ..node.message import (
     Unknown,
     Written,
 )
-from ..node.transaction import DictGoneError
+from ..node.store.entry import DamagedEntryError
+from ..node.store.transaction import DictGoneError
 from .config import (
     BATCH_CHAINS_MAX,
     BATCH_KEYS_MAX,

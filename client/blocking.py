@@ -21,9 +21,9 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar, cast
 
 from ..exception import Error, InvalidError, ProtocolError, UnavailableError
-from ..node.frame import HEAD_BYTES, FrameReader, encode_frame
-from ..node.message import Reply, Request
-from ..node.wire import decode, encode
+from ..node.network.frame import HEAD_BYTES, FrameReader, encode_frame
+from ..node.network.message import Reply, Request
+from ..node.network.wire import decode, encode
 from .config import CONNECT_TIMEOUT_S, RECEIVE_BYTES
 from .contact import Contact
 from .dialling import Dialler, hello, is_same_host, unreachable

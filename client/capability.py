@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..exception import UnavailableError
-from ..node.operation import Operation, Put, PutMany, Touch
+from ..node.store.operation import Operation, Put, PutMany, Touch
 
 WRITES: frozenset[type[Operation[Any]]] = frozenset({Put, PutMany, Touch})
-"""The operations of node/operation.py that a cluster carries out."""
+"""The operations of node/store/operation.py that a cluster carries out."""
 
 LOCKS = "locks"
 EPHEMERAL = "ephemeral Dicts"

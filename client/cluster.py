@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ..exception import ClosedError, InvalidError
 from ..node.config import GATE_TIMEOUT_S, MAP_BYTES, STORE_BYTES_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX
-from ..node.durability import Durability
-from ..node.store import Store
+from ..node.disk.durability import Durability
+from ..node.store.store import Store
 from .name import check_environment
 from .seeds import Seeds, is_of_nodes, joined, parse_seeds, require_msgspec, secret_from_variables
 from .transport import current

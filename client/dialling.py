@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable
 
 from ..exception import InvalidError, UnavailableError
-from ..node.frame import encode_frame
-from ..node.handshake import NONCE_BYTES, Caller
+from ..node.network.frame import encode_frame
+from ..node.network.handshake import NONCE_BYTES, Caller
 
 
 class Dialler:

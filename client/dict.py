@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..exception import InvalidError
 from ..node.config import LOCK_TTL_DEFAULT_S
-from ..node.operation import Clear
+from ..node.store.operation import Clear
 from . import batch
 from .access import Access
 from .cluster import Cluster, resolve

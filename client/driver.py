@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..exception import Error, UnavailableError
-from ..node.message import Reply
+from ..node.network.message import Reply
 from .config import SWEEP_INTERVAL_S
 from .instruction import Ask, Miss, Outcome, Plan, Together, Wait
 

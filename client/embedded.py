@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exception import ClosedError
-from ..node import catalogue, layout
-from ..node.catalogue import Record
-from ..node.entry import Stored
-from ..node.grant import Grant
-from ..node.operation import Operation
-from ..node.table import Page, Table
-from ..node.transaction import DictGoneError, WriteTransaction
+from ..node.store import catalogue, layout
+from ..node.store.catalogue import Record
+from ..node.store.entry import Stored
+from ..node.store.grant import Grant
+from ..node.store.operation import Operation
+from ..node.store.table import Page, Table
+from ..node.store.transaction import DictGoneError, WriteTransaction
 from .cluster import Cluster
 from .transport import Transport
 

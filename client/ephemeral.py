@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..exception import Error
-from ..node import catalogue
 from ..node.config import HEARTBEAT_INTERVAL_S
-from ..node.store import Store
-from ..node.transaction import DictGoneError, WriteTransaction
+from ..node.store import catalogue
+from ..node.store.store import Store
+from ..node.store.transaction import DictGoneError, WriteTransaction
 from .capability import EPHEMERAL, require
 from .cluster import Cluster, resolve
 from .embedded import EmbeddedDict

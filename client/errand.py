@@ -25,10 +25,10 @@ from ..exception import (
     UnavailableError,
     ValueTooLargeError,
 )
-from ..node.entry import DamagedEntryError
-from ..node.message import Reason, Refused, Reply, Request, Unknown
-from ..node.operation import MismatchError
-from ..node.transaction import DictGoneError
+from ..node.network.message import Reason, Refused, Reply, Request, Unknown
+from ..node.store.entry import DamagedEntryError
+from ..node.store.operation import MismatchError
+from ..node.store.transaction import DictGoneError
 from .config import OVERLOADED_PASSES_MAX, READ_PATIENCE_S
 from .contact import Contact
 from .instruction import Ask, Miss, Plan

@@ -18,7 +18,7 @@ from msgpack import ExtType
 
 from ..exception import DeserializationError, InvalidError
 from ..node.config import VALUE_DEPTH_MAX
-from ..node.number import BIG_INT, EXTENDED, big_int_payload
+from ..node.store.number import BIG_INT, EXTENDED, big_int_payload
 from .extension import FROZENSET, LIST, PICKLE, READERS, SET, WRITERS, RefusedError
 from .ndarray import NUMPY_READERS, is_ndarray, is_scalar, write_ndarray, write_scalar
 from .nesting import SHALLOW_BYTES_MAX, check_nesting, is_compiled

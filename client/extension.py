@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from ..node.number import BIG_INT, big_int_payload
+from ..node.store.number import BIG_INT, big_int_payload
 
 __all__ = ["FROZENSET", "LIST", "NDARRAY", "PICKLE", "READERS", "SCALAR", "SET", "WRITERS", "RefusedError"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..node.catalogue import Record
-from ..node.entry import Stored
-from ..node.operation import Operation
-from ..node.table import Page
+from ..node.store.catalogue import Record
+from ..node.store.entry import Stored
+from ..node.store.operation import Operation
+from ..node.store.table import Page
 from .seeds import require_msgspec
 from .transport import Transport
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from ..exception import ConflictError, InvalidError, NotFoundError, StoreDamagedError
-from ..node.catalogue import Record
-from ..node.entry import DamagedEntryError, Stored
-from ..node.operation import MismatchError, MissingKeyError, NotANumberError, Operation
-from ..node.table import Page
-from ..node.transaction import DictGoneError
+from ..node.store.catalogue import Record
+from ..node.store.entry import DamagedEntryError, Stored
+from ..node.store.operation import MismatchError, MissingKeyError, NotANumberError, Operation
+from ..node.store.table import Page
+from ..node.store.transaction import DictGoneError
 from .cluster import Cluster, resolve
 from .keys import decode_key, encode_key
 from .transport import Transport

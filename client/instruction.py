@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
 
 from ..exception import Error
-from ..node.message import Reply, Request
+from ..node.network.message import Reply, Request
 
 if TYPE_CHECKING:
     from .contact import Contact

@@ -17,11 +17,11 @@ from math import inf
 from pathlib import Path
 
 from ..exception import ClosedError, Error
-from ..node.entry import DamagedEntryError
-from ..node.hostmark import host_mark
-from ..node.localstore import NOT_HERE, LocalStore, LocalTable, Look, Missing
-from ..node.message import AskFolder, TellFolder
-from ..node.transaction import DictGoneError
+from ..node.network.message import AskFolder, TellFolder
+from ..node.served.hostmark import host_mark
+from ..node.served.localstore import NOT_HERE, LocalStore, LocalTable, Look, Missing
+from ..node.store.entry import DamagedEntryError
+from ..node.store.transaction import DictGoneError
 from .config import LOCAL_DICTS_MAX, LOCAL_RETRY_S, READ_PATIENCE_S
 from .instruction import Ask, Miss, Plan
 from .reading import Reads

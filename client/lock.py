@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..exception import Error, InvalidError, LockLostError, LockTimeoutError
-from ..node import layout
 from ..node.config import LOCK_POLL_S_MAX, LOCK_POLL_S_MIN
-from ..node.grant import Abandon, Acquire, Extend, Release
+from ..node.store import layout
+from ..node.store.grant import Abandon, Acquire, Extend, Release
 from .handle import operation_ids
 from .keys import encode_key
 from .method import method

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exception import Error, ProtocolError, UnavailableError
-from ..node.frame import FrameReader, encode_frame
-from ..node.handshake import Caller
-from ..node.message import Reply
-from ..node.wire import decode, encode
+from ..node.network.frame import FrameReader, encode_frame
+from ..node.network.handshake import Caller
+from ..node.network.message import Reply
+from ..node.network.wire import decode, encode
 from .config import LINE_BYTES_MAX
 from .contact import Contact
 from .dialling import hello

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ..node.message import Stamp
+from ..node.network.message import Stamp
 from .config import REMEMBERED_KEYS_MAX
 
 Remembered = Stamp | tuple[int, int, int, float]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..node.catalogue import Record
-from ..node.message import Dicts, ListDicts, Reply, Request, Resolve, Resolved, ResolveId
+from ..node.network.message import Dicts, ListDicts, Reply, Request, Resolve, Resolved, ResolveId
+from ..node.store.catalogue import Record
 from .contact import Contact
 from .errand import Errand, Trail, carry_out, in_order
 from .instruction import Plan

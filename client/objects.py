@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..exception import AlreadyExistsError, InvalidError, NotFoundError
-from ..node import catalogue
-from ..node.transaction import DictGoneError
+from ..node.store import catalogue
+from ..node.store.transaction import DictGoneError
 from .cluster import Cluster, resolve
 from .handle import Target, new_record
 from .method import method

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..exception import ProtocolError
-from ..node.message import Reply
-from ..node.wire import decode, encode
+from ..node.network.message import Reply
+from ..node.network.wire import decode, encode
 from ..node.world import NS_PER_MS, NS_PER_S, Address, World
 from .config import OPERATION_TIMEOUT_S
 from .driver import Driver

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from enum import Enum
 
 from ..exception import NoQuorumError, UnavailableError
-from ..node.entry import DamagedEntryError
-from ..node.message import Absent, Get, Present, Reason, Refused, Reply, Request, Stamp
-from ..node.transaction import DictGoneError
+from ..node.network.message import Absent, Get, Present, Reason, Refused, Reply, Request, Stamp
+from ..node.store.entry import DamagedEntryError
+from ..node.store.transaction import DictGoneError
 from .config import BACK_OFF_S_MIN, READ_PATIENCE_S
 from .contact import Contact
 from .errand import Errand, Trail, carry_out, in_order

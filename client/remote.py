@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from xxhash import xxh3_64_intdigest
 
 from ..exception import ClosedError
-from ..node.catalogue import Record, TakenError
-from ..node.entry import Stored
-from ..node.localstore import NOT_HERE
-from ..node.message import Absent, Present
-from ..node.operation import Operation, Put, PutMany, Touch
-from ..node.table import Page
-from ..node.transaction import DictGoneError
+from ..node.network.message import Absent, Present
+from ..node.served.localstore import NOT_HERE
+from ..node.store.catalogue import Record, TakenError
+from ..node.store.entry import Stored
+from ..node.store.operation import Operation, Put, PutMany, Touch
+from ..node.store.table import Page
+from ..node.store.transaction import DictGoneError
 from ..ring.partition import dict_seed, key_hash
 from . import batching, naming, reading, scanning, writing
 from .capability import DELETE_DICT, LOCKS, require

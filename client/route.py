@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..node.message import Mark
+from ..node.network.message import Mark
 from ..ring.codec import digest_of
 from ..ring.decree import Decree
 from .config import SHARES_MAX

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..node.entry import DamagedEntryError
-from ..node.layout import PARTITION_BYTES
-from ..node.message import Count, Counted, PageRead, Present, ReadPage, Reply, Request
+from ..node.network.message import Count, Counted, PageRead, Present, ReadPage, Reply, Request
+from ..node.store.entry import DamagedEntryError
+from ..node.store.layout import PARTITION_BYTES
 from ..ring.partition import dict_seed, key_hash
 from .contact import Contact
 from .errand import Errand, carry_out, in_order

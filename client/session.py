@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..exception import AuthError, Error, ProtocolError, UnavailableError
-from ..node.message import AskRing, TellRing
+from ..node.network.message import AskRing, TellRing
 from ..ring.codec import decode_decree
 from ..ring.decree import DecreeError
 from .config import (

@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..node.config import GATE_TIMEOUT_S, LOOP_TURN_S_MAX
-from ..node.operation import Operation
-from ..node.store import Store
-from ..node.table import Table
-from ..node.writer import Bell, Done, Job, Outcome
+from ..node.store.operation import Operation
+from ..node.store.store import Store
+from ..node.store.table import Table
+from ..node.store.writer import Bell, Done, Job, Outcome
 from .mailbox import Mailboxes
 
 if TYPE_CHECKING:

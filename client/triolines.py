@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from ..exception import ClosedError, Error, UnavailableError
-from ..node.handshake import Caller
+from ..node.network.handshake import Caller
 from .config import CONNECT_TIMEOUT_S, RECEIVE_BYTES
 from .contact import Contact
 from .dialling import is_same_host, unreachable

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from ..exception import InvalidError
 from ..node.config import TTL_S_MAX
-from ..node.operation import NEVER
+from ..node.store.operation import NEVER
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

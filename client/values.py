@@ -24,7 +24,7 @@ import ormsgpack
 
 from ..exception import DeserializationError, ValueTooLargeError
 from ..node.config import VALUE_DEPTH_MAX
-from ..node.number import EXTENDED
+from ..node.store.number import EXTENDED
 from .nesting import SHALLOW_BYTES_MAX, check_nesting
 from .size import too_large
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from ..node.table import Page
+from ..node.store.table import Page
 from .info import Prefix
 from .keys import decode_key, encode_key, encode_prefix
 from .method import drive, watch_for_loops

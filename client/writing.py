@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..node.message import Ack, Put, Reply, Request, Touch, Written
+from ..node.network.message import Ack, Put, Reply, Request, Touch, Written
 from .config import WRITE_PATIENCE_S
 from .contact import Contact
 from .errand import Errand, carry_out, in_order

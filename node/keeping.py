@@ -7,26 +7,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exception import ProtocolError
-from .admission import Admission
-from .bus import Bus
 from .config import PROBE_INTERVAL_S, PROBE_TIMEOUT_S
-from .convergence import Convergence
-from .coordinator import Coordinator
-from .durability import Durability
-from .heritage import last_stamp
-from .hints import Hints
-from .message import Mark, Reply, Request
-from .nameexchange import NameExchange
-from .names import Names
-from .peermessage import AskFloor
-from .replica import Replica
-from .replicadesk import Handler, ReplicaDesk
+from .disk.durability import Durability
+from .network.bus import Bus
+from .network.message import Mark, Reply, Request
+from .network.peermessage import AskFloor
+from .network.wire import decode
+from .replicas.admission import Admission
+from .replicas.convergence import Convergence
+from .replicas.coordinator import Coordinator
+from .replicas.hints import Hints
+from .replicas.nameexchange import NameExchange
+from .replicas.names import Names
+from .replicas.replica import Replica
+from .replicas.replicadesk import Handler, ReplicaDesk
+from .replicas.service import Presence, Service
+from .replicas.stamper import Stamper
+from .replicas.writers import Writers
 from .ringview import RingView
-from .service import Presence, Service
-from .stamper import Stamper
-from .wire import decode
+from .served.heritage import last_stamp
 from .world import NS_PER_S, Address, NodeId, Storage, World
-from .writers import Writers
 
 PROBE_NS = int(PROBE_INTERVAL_S * NS_PER_S)
 PROBE_TIMEOUT_NS = int(PROBE_TIMEOUT_S * NS_PER_S)

@@ -22,16 +22,16 @@ from ..gossip.member import Profile
 from ..ring.config import REPLICAS_DEFAULT
 from ..ring.member import Member, MemberState
 from .config import FLOOR_TIMEOUT_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
-from .durability import Durability
-from .epochs import Epochs
-from .gossiping import Gossiping
-from .heritage import binding, has_entries
+from .disk.durability import Durability
+from .epochs.epochs import Epochs
 from .keeping import Keeping
-from .layout import PARTITIONS
-from .message import Mark, Reply
-from .peermessage import AskDecree, TellDecree
+from .members.gossiping import Gossiping
+from .network.message import Mark, Reply
+from .network.peermessage import AskDecree, TellDecree
 from .ringview import NO_MARK, RingView
-from .serving import Announcer, Serving, bits_of
+from .served.heritage import binding, has_entries
+from .served.serving import Announcer, Serving, bits_of
+from .store.layout import PARTITIONS
 from .world import NS_PER_S, Address, NodeId, World
 
 MESSAGE_FIRST, MESSAGE_LAST = 0x90, 0x9F

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ..ring.codec import digest_of
 from ..ring.decree import Decree
-from .message import Mark
+from .network.message import Mark
 from .world import NodeId
 
 NO_MARK: Mark = (0, bytes(8))

@@ -32,18 +32,18 @@ from .config import (
     PAGE_SHOWN_BYTES_MAX,
     SPARE_DESCRIPTORS,
 )
-from .datafolder import DataFolder, OpenStorage
-from .durability import Durability
-from .epollcarrier import EpollCarrier
-from .handshake import CLIENT_PREFIX
+from .disk.durability import Durability
 from .identity import STORAGE, take_identity
-from .line import Line
-from .peer import Peers
-from .sockets import SocketTransport, is_loopback, raise_descriptors_limit
-from .streamcarrier import StreamCarrier
-from .switchboard import Credentials, Switchboard
-from .transport import Transport
-from .turn import Home, Turn
+from .network.epollcarrier import EpollCarrier
+from .network.handshake import CLIENT_PREFIX
+from .network.line import Line
+from .network.peer import Peers
+from .network.sockets import SocketTransport, is_loopback, raise_descriptors_limit
+from .network.streamcarrier import StreamCarrier
+from .network.switchboard import Credentials, Switchboard
+from .network.transport import Transport
+from .network.turn import Home, Turn
+from .served.datafolder import DataFolder, OpenStorage
 from .world import NS_PER_S, Address, Dice, Factory, Identity, Process, Storage
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NewType, Protocol, TypeAlias, TypeVar
 
 from ..exception import Error
-from .durability import Durability
+from .disk.durability import Durability
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from ..client.reading import get
 from ..client.session import Session
 from ..client.writing import put, touch
 from ..exception import OutcomeUnknownError
-from ..node.catalogue import Record
-from ..node.message import Absent, Ack, Get, Present, Put, Reply, Written
-from ..node.wire import decode, encode
+from ..node.network.message import Absent, Ack, Get, Present, Put, Reply, Written
+from ..node.network.wire import decode, encode
+from ..node.store.catalogue import Record
 from ..node.world import NS_PER_MS, NS_PER_S, Address, World
 from ..ring.partition import dict_seed, key_hash
 from .history import History, Operation

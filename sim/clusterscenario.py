@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ..exception import ProtocolError
-from ..node.durability import Durability
+from ..node.disk.durability import Durability
 from ..node.keeping import Keeping
-from ..node.message import Get
+from ..node.network.message import Get
+from ..node.network.wire import decode
 from ..node.node import Node, NodeSettings
 from ..node.ringview import RingView
-from ..node.wire import decode
 from ..node.world import NS_PER_S, Address, Factory, Process, World
 from ..ring.codec import encode_decree
 from ..ring.partition import dict_seed, key_hash

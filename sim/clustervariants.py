@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import ClassVar
 
-from ..node.convergence import Convergence
+from ..node.replicas.convergence import Convergence
 from ..node.world import NS_PER_S, Address, Factory, NodeId, Process, World
 from ..ring.decree import Decree
 from ..ring.member import Member

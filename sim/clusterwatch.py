@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..node import layout
-from ..node.coordinator import Coordinator
-from ..node.message import Get, GetMany
-from ..node.service import Service
+from ..node.network.message import Get, GetMany
+from ..node.replicas.coordinator import Coordinator
+from ..node.replicas.service import Service
+from ..node.replicas.write import Write
+from ..node.store import layout
 from ..node.world import NS_PER_S, Address
-from ..node.write import Write
 from ..ring.codec import decode_decree
 from ..ring.decree import Decree
 from ..ring.partition import dict_seed, key_hash

@@ -21,8 +21,8 @@ import ormsgpack
 
 from ..exception import Error, StoreDamagedError, StoreFullError, UnavailableError
 from ..node.config import STORAGE_KEY_BYTES_MAX, STORAGE_VALUE_BYTES_MAX
-from ..node.durability import Durability
-from ..node.overlay import Overlay
+from ..node.disk.durability import Durability
+from ..node.served.overlay import Overlay
 from ..node.world import Changes, Done
 from .config import FLUSH_NS, SECTOR_BYTES, SYNC_NS_MIN, SYNC_SPREAD_NS, TURNED_BIT_RATIO, WRITE_NS
 from .journal import Journal

@@ -8,12 +8,12 @@ from typing import Protocol
 import ormsgpack
 
 from ..exception import Error
-from ..node.bus import Bus
-from ..node.epochs import Epochs
-from ..node.message import Reply, Request
-from ..node.mover import Mover
+from ..node.epochs.epochs import Epochs
+from ..node.epochs.mover import Mover
+from ..node.network.bus import Bus
+from ..node.network.message import Reply, Request
+from ..node.network.wire import decode
 from ..node.ringview import NO_MARK, RingView
-from ..node.wire import decode
 from ..node.world import NS_PER_MS, Address, NodeId, World
 from ..ring.member import Member, MemberState
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
-from ..node.message import Command, Commanded, Refused, Reply, Unknown
-from ..node.wire import decode, encode
+from ..node.network.message import Command, Commanded, Refused, Reply, Unknown
+from ..node.network.wire import decode, encode
 from ..node.world import NS_PER_MS, Address, Timer, World
 from ..ring.decree import Decree
 from ..ring.member import Member, MemberState

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..exception import ProtocolError
+from ..node.network.wire import decode
 from ..node.ringview import RingView
-from ..node.wire import decode
 from ..node.world import NS_PER_S, Address, Factory, Process, World
 from ..ring.decree import Decree
 from ..ring.succession import check_successor

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..gossip.config import LAN, Settings
 from ..gossip.keyring import Keyring
 from ..gossip.member import Profile
-from ..node.gossiping import Gossiping
+from ..node.members.gossiping import Gossiping
 from ..node.world import Address, World
 
 

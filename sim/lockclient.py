@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from ..node.ballot import Ballot
-from ..node.leadermessage import Act, Acted, Clear, Cleared, Greet, Greeted, NotLed, Verb
-from ..node.message import Refused, Reply, Unknown
-from ..node.number import decode_number, encode_number
-from ..node.wire import decode, encode
+from ..node.leaders.ballot import Ballot
+from ..node.network.leadermessage import Act, Acted, Clear, Cleared, Greet, Greeted, NotLed, Verb
+from ..node.network.message import Refused, Reply, Unknown
+from ..node.network.wire import decode, encode
+from ..node.store.number import decode_number, encode_number
 from ..node.world import NS_PER_MS, Address, NodeId, Timer, World
 from ..ring.decree import Decree
 from ..ring.partition import dict_seed, partition_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from ..node.leadermessage import Transfer
+from ..node.network.leadermessage import Transfer
 from ..node.world import Address, NodeId
 from .config import MS, S
 from .fault import Drawn, Fault, Field, Kind, hit, one, span

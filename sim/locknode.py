@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 import ormsgpack
 
 from ..exception import Error, ProtocolError, StoreDamagedError
-from ..node.acceptor import Chosen
-from ..node.bus import Bus
 from ..node.clock import COUNTER_BITS
-from ..node.leader import Leaders
-from ..node.leadermessage import Act, Clear, Greet
-from ..node.message import Mark, Reply
-from ..node.plain import PlainDone, PlainEntry
+from ..node.leaders.acceptor import Chosen
+from ..node.leaders.leader import Leaders
+from ..node.leaders.plain import PlainDone, PlainEntry
+from ..node.network.bus import Bus
+from ..node.network.leadermessage import Act, Clear, Greet
+from ..node.network.message import Mark, Reply
+from ..node.network.wire import decode
 from ..node.ringview import RingView
-from ..node.wire import decode
 from ..node.world import NS_PER_MS, NS_PER_S, Address, NodeId, Storage, World
 from ..ring.codec import decode_decree
 from ..ring.partition import dict_seed, partition_of

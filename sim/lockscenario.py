@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ..exception import ProtocolError
-from ..node.wire import decode
+from ..node.network.wire import decode
 from ..node.world import Address, Factory
 from ..ring.decree import Decree
 from ..ring.partition import dict_seed, partition_of

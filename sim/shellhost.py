@@ -11,10 +11,10 @@ from collections.abc import Callable
 import trio
 
 from ..exception import Error, StoreDamagedError
-from ..node.durability import Durability
-from ..node.switchboard import Credentials
+from ..node.disk.durability import Durability
+from ..node.network.switchboard import Credentials
+from ..node.network.turn import Home
 from ..node.trioworld import Surroundings, TrioWorld, run_process
-from ..node.turn import Home
 from ..node.world import Address, Changes, Done, Factory, Process, World
 from .disk import SimStorage
 from .host import Host

@@ -1,5 +1,5 @@
-"""Streams and datagrams in memory for the Trio shells: a `Transport` (node/transport.py) over the simulated
-network.
+"""Streams and datagrams in memory for the Trio shells: a `Transport`
+(node/network/transport.py) over the simulated network.
 
 A stream is reliable as TCP is: what is lost is sent again, and so comes late; what meets a cut is kept and
 tried again, until it was for too long: then the stream breaks for both. The same cuts, clogs, holds and noise
@@ -16,7 +16,7 @@ import trio
 from xxhash import xxh3_64_intdigest
 
 from ..node.config import DATAGRAMS_MAX
-from ..node.transport import Stream
+from ..node.network.transport import Stream
 from ..node.world import Address
 from .config import BREAK_NS, RETRANSMIT_NS, TICK_NS, WINDOW_BYTES
 from .network import Network

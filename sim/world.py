@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ..node.config import PAGE_SHOWN_BYTES_MAX
-from ..node.durability import Durability
+from ..node.disk.durability import Durability
 from ..node.world import Address, Identity
 from .disk import SimStorage
 

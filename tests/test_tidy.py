@@ -49,11 +49,11 @@ STOPWATCHES = (
 )
 MAY_WAIT: Mapping[str, str] = {
     "node/clock.py": "the seam: everything else is handed what this file reads",
-    "node/environment.py": "a fork waits for the transactions of other threads, which end in real time",
-    "node/folder.py": "waits for other processes, which open and close the store in real time",
-    "node/gate.py": "polls a lock of the operating system, which knows of no made-up time",
-    "node/keeper.py": "a writer that is ahead of the disk waits for it, which is real",
-    "node/writer.py": "callers in other threads wait for it in real time",
+    "node/disk/environment.py": "a fork waits for the transactions of other threads, which end in real time",
+    "node/disk/folder.py": "waits for other processes, which open and close the store in real time",
+    "node/disk/gate.py": "polls a lock of the operating system, which knows of no made-up time",
+    "node/disk/keeper.py": "a writer that is ahead of the disk waits for it, which is real",
+    "node/store/writer.py": "callers in other threads wait for it in real time",
 }
 
 EVENT_LOOPS = ("asyncio", "trio")
@@ -61,13 +61,13 @@ MAY_KNOW_EVENT_LOOPS = {
     "client/asynciolines.py": "the shell of a client: connections on an asyncio loop",
     "client/transport.py": "the shell that carries one call on three kinds of loop",
     "client/triolines.py": "the shell of a client: connections in a Trio run",
-    "node/epollcarrier.py": "the shell of a node: all connections in one task, on Linux",
+    "node/network/epollcarrier.py": "the shell of a node: all connections in one task, on Linux",
     "node/hosting.py": "the shell of a node: from its start to the signal that ends it",
-    "node/memberstream.py": "the shell of a node: events for users' code on Trio",
-    "node/peer.py": "the shell of a node: calling other nodes",
-    "node/seeds.py": "the shell of a node: names are looked up while others wait",
-    "node/sockets.py": "the shell of a node: the operating system's sockets",
-    "node/streamcarrier.py": "the shell of a node: two tasks a connection, elsewhere and in the simulator",
+    "node/members/memberstream.py": "the shell of a node: events for users' code on Trio",
+    "node/network/peer.py": "the shell of a node: calling other nodes",
+    "node/members/seeds.py": "the shell of a node: names are looked up while others wait",
+    "node/network/sockets.py": "the shell of a node: the operating system's sockets",
+    "node/network/streamcarrier.py": "the shell of a node: two tasks a connection, and in the simulator",
     "node/trioworld.py": "the shell of a node: the real world on Trio",
 }
 

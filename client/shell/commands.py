@@ -101,7 +101,7 @@ def length(args: Arguments, terminal: Terminal) -> ExitCode:
 
 def compact(args: Arguments, terminal: Terminal) -> ExitCode:
     """Give the space that the store's files no longer need back to the file system."""
-    from ...node.compaction import compact as compact_folder
+    from ...node.store.compaction import compact as compact_folder
     from ..cluster import from_variables, parse
 
     address = parse(args.cluster) if args.cluster else from_variables()
@@ -118,7 +118,7 @@ def compact(args: Arguments, terminal: Terminal) -> ExitCode:
 
 def _sweep(address: Address, terminal: Terminal) -> None:
     """Remove what was cleared or has expired from a store: it is still there, and would be copied."""
-    from ...node.store import Store
+    from ...node.store.store import Store
 
     store = Store(
         address.folder,

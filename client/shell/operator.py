@@ -17,7 +17,7 @@ from ...exception import (
     ProtocolError,
     UnavailableError,
 )
-from ...node.message import (
+from ...node.network.message import (
     AskRing,
     AskStatus,
     Command,

@@ -12,7 +12,7 @@ from typing import Final
 
 from ...exception import InvalidError, NotFoundError
 from ...node.config import GATE_TIMEOUT_S
-from ...node.message import Absent, Get, Present, Refused
+from ...node.network.message import Absent, Get, Present, Refused
 from ...ring.member import Member
 from ...ring.partition import dict_seed, partition_of
 from ...ring.report import partition_lines, ring_lines

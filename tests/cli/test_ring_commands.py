@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ringdict.cli import main
-from ringdict.node.message import (
+from ringdict.node.network.message import (
     AskRing,
     AskStatus,
     Command,
@@ -27,7 +27,7 @@ from ringdict.node.message import (
     TellRing,
     TellStatus,
 )
-from ringdict.node.wire import decode, encode
+from ringdict.node.network.wire import decode, encode
 from ringdict.node.world import Address, World
 from ringdict.ring.change import found, join
 from ringdict.ring.codec import encode_decree

@@ -12,7 +12,7 @@ import pytest
 
 from ringdict.client.shell.arguments import Arguments
 from ringdict.exception import InvalidError, UnavailableError
-from ringdict.node.durability import Durability
+from ringdict.node.disk.durability import Durability
 from ringdict.serve import Launch, read, set_up_log, trace_to_log
 
 NAMES = (

@@ -12,7 +12,7 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.client.capability import NotYetError, can
 from ringdict.client.cluster import STORES, Tenant, parse
-from ringdict.node.store import Store
+from ringdict.node.store.store import Store
 
 from .clock import ManualClock
 from .library import Asyncio, Trio

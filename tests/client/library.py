@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from ringdict import Cluster
-from ringdict.node.gate import WriterGate
+from ringdict.node.disk.gate import WriterGate
 
 Body = Callable[[], Awaitable[Any]]
 

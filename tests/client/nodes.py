@@ -11,11 +11,9 @@ from dataclasses import replace
 
 from xxhash import xxh3_64_intdigest
 
-from ringdict.node import layout
-from ringdict.node.catalogue import dict_id as id_of
-from ringdict.node.frame import FrameReader, encode_frame
-from ringdict.node.handshake import Listener
-from ringdict.node.message import (
+from ringdict.node.network.frame import FrameReader, encode_frame
+from ringdict.node.network.handshake import Listener
+from ringdict.node.network.message import (
     Absent,
     AskFolder,
     AskRing,
@@ -46,8 +44,10 @@ from ringdict.node.message import (
     Touch,
     Written,
 )
+from ringdict.node.network.wire import decode, encode
 from ringdict.node.ringview import NO_MARK
-from ringdict.node.wire import decode, encode
+from ringdict.node.store import layout
+from ringdict.node.store.catalogue import dict_id as id_of
 from ringdict.ring.codec import digest_of, encode_decree
 from ringdict.ring.decree import NO_PARENT, Decree
 from ringdict.ring.member import Member, MemberState

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, ConflictError, Dict, LockLostError, LockTimeoutError, NotFoundError
-from ringdict.node.operation import Increment
+from ringdict.node.store.operation import Increment
 
 from .library import Asyncio, Library, Trio
 

@@ -10,7 +10,7 @@ import pytest
 
 from ringdict import Cluster, Dict, PartialFailureError, StoreFullError, UnavailableError
 from ringdict.node.config import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
-from ringdict.node.store import Store
+from ringdict.node.store.store import Store
 
 # -- update --------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from ringdict import ClosedError, Cluster, Dict, NotFoundError, UnavailableError
-from ringdict.node.gate import WriterGate
+from ringdict.node.disk.gate import WriterGate
 
 from .library import WAIT_S, Asyncio, Library, begun, gate_held, true
 

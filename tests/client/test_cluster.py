@@ -20,7 +20,7 @@ from ringdict import (
     ValueTooLargeError,
 )
 from ringdict.client.cluster import STORES, forget
-from ringdict.node.durability import Durability
+from ringdict.node.disk.durability import Durability
 
 # -- URLs ----------------------------------------------------------------------------------------
 

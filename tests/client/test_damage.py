@@ -11,9 +11,9 @@ import pytest
 from ringdict import Cluster, Dict, StoreDamagedError
 from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import encode_key
-from ringdict.node.entry import EXPIRES_AT, FLAGS_AT, HEADER_BYTES, LONG_KEY, VERSION_AT
-from ringdict.node.store import Store
-from ringdict.node.transaction import WriteTransaction
+from ringdict.node.store.entry import EXPIRES_AT, FLAGS_AT, HEADER_BYTES, LONG_KEY, VERSION_AT
+from ringdict.node.store.store import Store
+from ringdict.node.store.transaction import WriteTransaction
 
 from .clock import ManualClock
 

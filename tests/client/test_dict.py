@@ -14,8 +14,8 @@ from ringdict import Cluster, ConflictError, Dict, InvalidError, NotFoundError, 
 from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import decode_key
 from ringdict.client.transport import Transport
-from ringdict.node.entry import Stored
-from ringdict.node.transaction import DictGoneError
+from ringdict.node.store.entry import Stored
+from ringdict.node.store.transaction import DictGoneError
 
 VALUE_BYTES_MAX = 100 * 1024
 

@@ -12,8 +12,8 @@ import pytest
 from ringdict import Cluster, Dict, NotFoundError, UnavailableError
 from ringdict.client.ephemeral import Heart
 from ringdict.node.config import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S
-from ringdict.node.store import Store
-from ringdict.node.transaction import DictGoneError
+from ringdict.node.store.store import Store
+from ringdict.node.store.transaction import DictGoneError
 
 from .clock import ManualClock
 

@@ -19,7 +19,7 @@ from ringdict.client import extension, keyformat
 from ringdict.client.keys import decode_key, encode_key
 from ringdict.client.values import ValueCodec
 from ringdict.node.config import KEY_BYTES_MAX, KEY_DEPTH_MAX, VALUE_BYTES_DEFAULT, VALUE_DEPTH_MAX
-from ringdict.node.number import BIG_INT, EXTENDED
+from ringdict.node.store.number import BIG_INT, EXTENDED
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(.+?)` \| `([^`]+)` \|", re.MULTILINE)

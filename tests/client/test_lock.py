@@ -11,7 +11,7 @@ import pytest
 
 from ringdict import Cluster, Dict, InvalidError, Lock, LockLostError, LockTimeoutError, NotFoundError
 from ringdict.client.capability import LOCKS
-from ringdict.node.store import Store
+from ringdict.node.store.store import Store
 
 from .clock import ManualClock
 

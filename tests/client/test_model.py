@@ -32,9 +32,9 @@ from ringdict.client.cluster import STORES, Tenant, parse
 from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import encode_key
 from ringdict.client.values import ValueCodec
-from ringdict.node import layout
-from ringdict.node.folder import STAMP
-from ringdict.node.store import Store
+from ringdict.node.disk.folder import STAMP
+from ringdict.node.store import layout
+from ringdict.node.store.store import Store
 
 from .clock import ManualClock
 
@@ -553,8 +553,8 @@ def begins(key: Any, prefix: Any) -> bool:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three entries are many."""
-    monkeypatch.setattr("ringdict.node.table.PAGE_ENTRIES_MAX", FEW)
-    monkeypatch.setattr("ringdict.node.sweeper.SWEEP_ENTRIES_MAX", FEW)
+    monkeypatch.setattr("ringdict.node.store.table.PAGE_ENTRIES_MAX", FEW)
+    monkeypatch.setattr("ringdict.node.store.sweeper.SWEEP_ENTRIES_MAX", FEW)
     monkeypatch.setattr("ringdict.client.batch.BATCH_ENTRIES_MAX", FEW)
 
 

@@ -32,9 +32,9 @@ from ringdict import (
     ValueTooLargeError,
 )
 from ringdict.client.blocking import BlockingLine
-from ringdict.node.frame import encode_frame
-from ringdict.node.message import Get, Message, Put, Request
-from ringdict.node.wire import encode
+from ringdict.node.network.frame import encode_frame
+from ringdict.node.network.message import Get, Message, Put, Request
+from ringdict.node.network.wire import encode
 
 from .library import Asyncio, Library, Trio, true
 from .nodes import Node, Nodes

@@ -28,8 +28,7 @@ from ringdict.exception import (
     UnavailableError,
     ValueTooLargeError,
 )
-from ringdict.node.entry import DamagedEntryError
-from ringdict.node.message import (
+from ringdict.node.network.message import (
     Absent,
     Ack,
     AskRing,
@@ -48,7 +47,8 @@ from ringdict.node.message import (
     Written,
 )
 from ringdict.node.ringview import NO_MARK
-from ringdict.node.transaction import DictGoneError
+from ringdict.node.store.entry import DamagedEntryError
+from ringdict.node.store.transaction import DictGoneError
 from ringdict.ring.partition import dict_seed, key_hash
 
 from .nodes import Entry, Node, Nodes

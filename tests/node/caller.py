@@ -7,9 +7,9 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from ringdict.node.frame import FrameReader, encode_frame
-from ringdict.node.handshake import Caller, Role
-from ringdict.node.sockets import split_address
+from ringdict.node.network.frame import FrameReader, encode_frame
+from ringdict.node.network.handshake import Caller, Role
+from ringdict.node.network.sockets import split_address
 from ringdict.node.world import Address
 
 

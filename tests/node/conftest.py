@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict
-from ringdict.node.store import Store
+from ringdict.node.store.store import Store
 
 
 @pytest.fixture

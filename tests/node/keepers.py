@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ringdict.node.bus import Bus
-from ringdict.node.catalogue import Record
-from ringdict.node.durability import Durability
+from ringdict.node.disk.durability import Durability
 from ringdict.node.keeping import Keeping
-from ringdict.node.message import Reply, Request, Resolve, Resolved
+from ringdict.node.network.bus import Bus
+from ringdict.node.network.message import Reply, Request, Resolve, Resolved
+from ringdict.node.network.wire import decode
 from ringdict.node.ringview import RingView
-from ringdict.node.wire import decode
+from ringdict.node.store.catalogue import Record
 from ringdict.node.world import NS_PER_MS, Address, Factory, NodeId, World
 from ringdict.ring.codec import digest_of
 from ringdict.ring.decree import NO_PARENT, Decree

@@ -8,23 +8,23 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from ringdict.exception import Error
-from ringdict.node import layout
-from ringdict.node.bus import Bus
-from ringdict.node.convergence import Convergence
-from ringdict.node.durability import Durability
-from ringdict.node.entry import NO_OPERATION, Stored, encode
-from ringdict.node.hints import Hints
-from ringdict.node.message import Mark, Reply, Request
-from ringdict.node.nameexchange import NameExchange
-from ringdict.node.names import Names
-from ringdict.node.peermessage import Applied, Replicate
-from ringdict.node.rank import beats
-from ringdict.node.replica import Replica, place_of
-from ringdict.node.replicadesk import ReplicaDesk
+from ringdict.node.disk.durability import Durability
+from ringdict.node.network.bus import Bus
+from ringdict.node.network.message import Mark, Reply, Request
+from ringdict.node.network.peermessage import Applied, Replicate
+from ringdict.node.network.wire import decode
+from ringdict.node.replicas.convergence import Convergence
+from ringdict.node.replicas.hints import Hints
+from ringdict.node.replicas.nameexchange import NameExchange
+from ringdict.node.replicas.names import Names
+from ringdict.node.replicas.rank import beats
+from ringdict.node.replicas.replica import Replica, place_of
+from ringdict.node.replicas.replicadesk import ReplicaDesk
+from ringdict.node.replicas.stretch import Row, partition_at
 from ringdict.node.ringview import RingView
-from ringdict.node.stretch import Row, partition_at
-from ringdict.node.transaction import DictState
-from ringdict.node.wire import decode
+from ringdict.node.store import layout
+from ringdict.node.store.entry import NO_OPERATION, Stored, encode
+from ringdict.node.store.transaction import DictState
 from ringdict.node.world import NS_PER_MS, Address, NodeId, World
 from ringdict.ring.decree import Decree
 from ringdict.ring.member import Member as RingMember

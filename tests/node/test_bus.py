@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringdict.node.bus import Bus
 from ringdict.node.config import BREAKER_MISSES
-from ringdict.node.message import AskStatus, Reply, TellStatus
-from ringdict.node.wire import decode, encode
+from ringdict.node.network.bus import Bus
+from ringdict.node.network.message import AskStatus, Reply, TellStatus
+from ringdict.node.network.wire import decode, encode
 from ringdict.node.world import NS_PER_MS, Address, NodeId, World
 from ringdict.sim.simulation import Simulation
 

@@ -9,8 +9,8 @@ import lmdb
 import pytest
 
 from ringdict import Cluster, Dict, StoreFullError, UnavailableError
-from ringdict.node import compaction
-from ringdict.node.compaction import compact
+from ringdict.node.store import compaction
+from ringdict.node.store.compaction import compact
 
 
 def test_the_file_shrinks_and_loses_nothing(d: Dict[Any, Any], cluster: Cluster, folder: Path) -> None:

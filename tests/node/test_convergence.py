@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ringdict.node.stretch import partition_at
+from ringdict.node.replicas.stretch import partition_at
 
 from .replicas import Cluster, row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringdict.node.message import (
+from ringdict.node.network.message import (
     Absent,
     Ack,
     Found,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringdict.node import layout
 from ringdict.node.config import KEY_HEAD_BYTES
-from ringdict.node.entry import (
+from ringdict.node.store import layout
+from ringdict.node.store.entry import (
     HEADER_BYTES,
     NO_OPERATION,
     VERSION_AT,
@@ -21,8 +21,8 @@ from ringdict.node.entry import (
     decode,
     encode,
 )
-from ringdict.node.store import Store
-from ringdict.node.table import Table
+from ringdict.node.store.store import Store
+from ringdict.node.store.table import Table
 from ringdict.ring import partition
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
@@ -106,7 +106,7 @@ def test_two_keys_have_two_places(one: bytes, other: bytes) -> None:
 
 
 def test_successive_ids_of_a_name_differ() -> None:
-    from ringdict.node.catalogue import dict_id
+    from ringdict.node.store.catalogue import dict_id
 
     ids = {dict_id("main", "cache", life) for life in range(100)}
     assert len(ids) == 100

@@ -21,11 +21,11 @@ from ringdict import (
 )
 from ringdict.client.cluster import STORES, Tenant, parse
 from ringdict.client.embedded import EmbeddedDict
-from ringdict.node import complaint
 from ringdict.node.config import MIB
-from ringdict.node.durability import Durability
-from ringdict.node.environment import Environment
-from ringdict.node.store import Store
+from ringdict.node.disk import complaint
+from ringdict.node.disk.durability import Durability
+from ringdict.node.disk.environment import Environment
+from ringdict.node.store.store import Store
 
 SAID = {
     lmdb.ReadersFullError("full"): (UnavailableError, "8192 reads"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ringdict.node.message import Commanded, Refused, Reply, Unknown
+from ringdict.node.network.message import Commanded, Refused, Reply, Unknown
 from ringdict.node.ringview import RingView
 from ringdict.node.world import Address, World
 from ringdict.ring.member import Member, MemberState

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict, UnavailableError
-from ringdict.node.folder import Tenancy, file_system, prepare
+from ringdict.node.disk.folder import Tenancy, file_system, prepare
 
 MOUNTS = """\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -89,7 +89,7 @@ def test_a_folder_without_permission_says_what_to_do(
 
 
 def test_a_store_that_is_being_rewritten_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ringdict.node.folder.ENTER_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ringdict.node.disk.folder.ENTER_TIMEOUT_S", 0.1)
     use(folder)
     tenancy = Tenancy(folder)
     tenancy.seize()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ringdict.exception import ProtocolError
 from ringdict.node.config import FRAME_BYTES_MAX
-from ringdict.node.frame import FrameReader, encode_frame
+from ringdict.node.network.frame import FrameReader, encode_frame
 
 
 @given(st.lists(st.binary(max_size=300)), st.lists(st.integers(1, 50)))

@@ -10,8 +10,8 @@ from ringdict.exception import InvalidError, NotFoundError
 from ringdict.gossip.instruction import Change, Halted, MemberChanged
 from ringdict.gossip.keyring import Keyring
 from ringdict.gossip.member import Profile
-from ringdict.node.gossiping import Gossiping
-from ringdict.node.gossipkeys import (
+from ringdict.node.members.gossiping import Gossiping
+from ringdict.node.members.gossipkeys import (
     check_secure,
     install_secret,
     is_loopback,

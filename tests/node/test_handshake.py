@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import AuthError, ProtocolError
-from ringdict.node import handshake
 from ringdict.node.config import HANDSHAKE_BYTES_MAX, REFUSAL_CHARS_MAX
-from ringdict.node.handshake import Caller, Listener, Role, refusal
+from ringdict.node.network import handshake
+from ringdict.node.network.handshake import Caller, Listener, Role, refusal
 
 SECRET = b"a secret of the cluster"
 CLUSTER = b"c" * 16

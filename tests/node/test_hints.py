@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from ringdict.exception import Error, StoreFullError
-from ringdict.node import hints as hints_module
 from ringdict.node.config import HINT_AGE_S_MAX
-from ringdict.node.convergence import Convergence
-from ringdict.node.stretch import Row
+from ringdict.node.replicas import hints as hints_module
+from ringdict.node.replicas.convergence import Convergence
+from ringdict.node.replicas.stretch import Row
 from ringdict.node.world import NS_PER_S, NodeId
 
 from .replicas import Cluster, Member, row

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from ringdict.node.sockets import free_address, split_address
-from ringdict.node.switchboard import Credentials
+from ringdict.node.network.sockets import free_address, split_address
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.trioworld import real_surroundings, run_process
 from ringdict.node.world import NS_PER_MS, Address, World
 

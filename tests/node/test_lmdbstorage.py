@@ -10,9 +10,9 @@ import lmdb
 import pytest
 
 from ringdict.exception import Error, StoreDamagedError, StoreFullError, UnavailableError
-from ringdict.node import lmdbstorage
-from ringdict.node.durability import Durability
-from ringdict.node.lmdbstorage import LmdbStorage
+from ringdict.node.disk.durability import Durability
+from ringdict.node.served import lmdbstorage
+from ringdict.node.served.lmdbstorage import LmdbStorage
 from ringdict.node.world import Changes
 
 

@@ -7,7 +7,7 @@ import trio
 
 from ringdict.gossip.instruction import Change, MemberChanged
 from ringdict.node.config import MEMBER_EVENTS_MAX
-from ringdict.node.memberstream import EventsLostError, member_events
+from ringdict.node.members.memberstream import EventsLostError, member_events
 
 from .test_gossiping import Hosts
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import lmdb
 
-from ringdict.node.datafile import DATA, pages_bytes
-from ringdict.node.metapage import META_PAGES, PAGE_BYTES, in_force, read_metas
+from ringdict.node.disk.datafile import DATA, pages_bytes
+from ringdict.node.disk.metapage import META_PAGES, PAGE_BYTES, in_force, read_metas
 
 
 def test_they_say_what_lmdb_says(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import Error, InvalidError, StoreFullError
-from ringdict.node import layout, names
-from ringdict.node.catalogue import Life, Record, dict_id
-from ringdict.node.names import NONE, Known, Names, Row
-from ringdict.node.transaction import DictGoneError
+from ringdict.node.replicas import names
+from ringdict.node.replicas.names import NONE, Known, Names, Row
+from ringdict.node.store import layout
+from ringdict.node.store.catalogue import Life, Record, dict_id
+from ringdict.node.store.transaction import DictGoneError
 
 from .replicas import Cluster, Member, One
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from ringdict.node.bus import Bus
-from ringdict.node.catalogue import Record
-from ringdict.node.message import (
+from ringdict.node.network.bus import Bus
+from ringdict.node.network.message import (
     AskRing,
     AskStatus,
     Get,
@@ -20,9 +19,10 @@ from ringdict.node.message import (
     TellStatus,
     Written,
 )
+from ringdict.node.network.wire import decode
 from ringdict.node.node import Node, NodeSettings
 from ringdict.node.ringview import RingView
-from ringdict.node.wire import decode
+from ringdict.node.store.catalogue import Record
 from ringdict.node.world import NS_PER_MS, Address, Factory, NodeId, World
 from ringdict.ring.codec import decode_decree
 from ringdict.sim.simulation import Simulation

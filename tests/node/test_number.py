@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringdict.client.values import ValueCodec
-from ringdict.node.number import decode_number, encode_number
+from ringdict.node.store.number import decode_number, encode_number
 
 codec = ValueCodec(allow_pickle=False, value_bytes_max=1 << 20)
 

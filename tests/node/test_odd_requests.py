@@ -7,8 +7,6 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from ringdict.node.admission import Admission
-from ringdict.node.catalogue import Record
 from ringdict.node.config import (
     BREAKER_MISSES,
     FRAME_BYTES_MAX,
@@ -19,9 +17,7 @@ from ringdict.node.config import (
     STORAGE_KEY_BYTES_MAX,
     WRITES_BYTES_MAX,
 )
-from ringdict.node.hints import _Stream
-from ringdict.node.layout import STATE
-from ringdict.node.message import (
+from ringdict.node.network.message import (
     Ack,
     Count,
     Get,
@@ -37,10 +33,14 @@ from ringdict.node.message import (
     Unknown,
     Written,
 )
+from ringdict.node.network.wire import encode
+from ringdict.node.replicas.admission import Admission
+from ringdict.node.replicas.hints import _Stream
+from ringdict.node.replicas.service import EMPTY_BITMAP
 from ringdict.node.ringview import RingView
-from ringdict.node.service import EMPTY_BITMAP
-from ringdict.node.transaction import DictState
-from ringdict.node.wire import encode
+from ringdict.node.store.catalogue import Record
+from ringdict.node.store.layout import STATE
+from ringdict.node.store.transaction import DictState
 from ringdict.ring.codec import digest_of
 from ringdict.ring.table import Table
 

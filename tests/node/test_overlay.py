@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import Error
-from ringdict.node.overlay import Overlay
+from ringdict.node.served.overlay import Overlay
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
 CHANGES = st.dictionaries(KEYS, st.one_of(st.none(), st.binary(max_size=2)), max_size=3)

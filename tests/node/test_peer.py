@@ -12,12 +12,12 @@ import trio.testing
 
 from ringdict.node.clock import system_dice
 from ringdict.node.config import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, PEER_QUEUE_BYTES_MAX, PEERS_MAX
-from ringdict.node.frame import FrameReader, encode_frame
-from ringdict.node.handshake import Listener
-from ringdict.node.peer import Peers
-from ringdict.node.streamcarrier import StreamCarrier
-from ringdict.node.switchboard import Credentials, Switchboard
-from ringdict.node.transport import Stream
+from ringdict.node.network.frame import FrameReader, encode_frame
+from ringdict.node.network.handshake import Listener
+from ringdict.node.network.peer import Peers
+from ringdict.node.network.streamcarrier import StreamCarrier
+from ringdict.node.network.switchboard import Credentials, Switchboard
+from ringdict.node.network.transport import Stream
 from ringdict.node.world import Address
 
 THERE = Address("there:1")
@@ -196,7 +196,7 @@ async def test_no_more_peers_are_called_than_there_may_be(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert PEERS_MAX >= 1_000
-    monkeypatch.setattr("ringdict.node.peer.PEERS_MAX", 5)
+    monkeypatch.setattr("ringdict.node.network.peer.PEERS_MAX", 5)
     async with trio.open_nursery() as nursery:
         caller = Caller(nursery)
         caller.exchange.hangs = True

@@ -7,9 +7,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringdict.node.entry import EXPIRED, TOMBSTONE
-from ringdict.node.rank import FRONT_BYTES, beats, may_beat, stamp_of
-from ringdict.node.stretch import Row, partition_at
+from ringdict.node.replicas.rank import FRONT_BYTES, beats, may_beat, stamp_of
+from ringdict.node.replicas.stretch import Row, partition_at
+from ringdict.node.store.entry import EXPIRED, TOMBSTONE
 
 from .replicas import One, row
 

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import StoreFullError
-from ringdict.node import layout, replica, stretch, tally
-from ringdict.node.entry import EXPIRED, TOMBSTONE, DamagedEntryError, decode, whole_key
-from ringdict.node.replica import fault_of
-from ringdict.node.stretch import partition_at
-from ringdict.node.tally import key_hash_at
-from ringdict.node.transaction import DictGoneError, DictState
+from ringdict.node.replicas import replica, stretch, tally
+from ringdict.node.replicas.replica import fault_of
+from ringdict.node.replicas.stretch import partition_at
+from ringdict.node.replicas.tally import key_hash_at
+from ringdict.node.store import layout
+from ringdict.node.store.entry import EXPIRED, TOMBSTONE, DamagedEntryError, decode, whole_key
+from ringdict.node.store.transaction import DictGoneError, DictState
 from ringdict.ring.partition import dict_seed, partition_of
 
 from .replicas import DICT, EVERYWHERE, NOW_MS, OTHER, One, row

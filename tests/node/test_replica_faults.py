@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from ringdict.node import convergence
-from ringdict.node import replica as replica_module
-from ringdict.node.comparison import Comparison
-from ringdict.node.convergence import Convergence
-from ringdict.node.rank import stamp_of
-from ringdict.node.stretch import partition_at
-from ringdict.node.tally import Tallies
+from ringdict.node.replicas import convergence
+from ringdict.node.replicas import replica as replica_module
+from ringdict.node.replicas.comparison import Comparison
+from ringdict.node.replicas.convergence import Convergence
+from ringdict.node.replicas.rank import stamp_of
+from ringdict.node.replicas.stretch import partition_at
+from ringdict.node.replicas.tally import Tallies
 from ringdict.sim.host import Host
 from ringdict.sim.network import Noise
 

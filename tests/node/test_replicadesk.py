@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ringdict.node.message import Reason, Refused, Reply, Request
-from ringdict.node.peermessage import (
+from ringdict.node.network.message import Reason, Refused, Reply, Request
+from ringdict.node.network.peermessage import (
     Applied,
     AskFloor,
     AskPlaces,
@@ -20,9 +20,9 @@ from ringdict.node.peermessage import (
     Rows,
     Sums,
 )
+from ringdict.node.network.wire import decode, encode
+from ringdict.node.replicas.stretch import Row, partition_at
 from ringdict.node.ringview import NO_MARK
-from ringdict.node.stretch import Row, partition_at
-from ringdict.node.wire import decode, encode
 from ringdict.node.world import Address, World
 
 from .replicas import Cluster, row

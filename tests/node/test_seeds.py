@@ -10,7 +10,7 @@ import trio.testing
 
 from ringdict.exception import InvalidError
 from ringdict.node.config import RESOLVE_INTERVAL_S, RESOLVE_PAUSE_S_MAX, RESOLVE_TIMEOUT_S, SEEDS_MAX
-from ringdict.node.seeds import keep_resolving, resolve
+from ringdict.node.members.seeds import keep_resolving, resolve
 from ringdict.node.world import Address
 
 

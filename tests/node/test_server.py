@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from ringdict.exception import AuthError, InvalidError, ProtocolError
-from ringdict.node import switchboard
 from ringdict.node.config import CLIENT_PAUSE_BYTES, FRAME_BYTES_MAX, MIB, RECEIVE_BYTES
-from ringdict.node.epollcarrier import EpollCarrier
-from ringdict.node.frame import encode_frame
-from ringdict.node.handshake import Role
-from ringdict.node.sockets import free_address, join_address
-from ringdict.node.switchboard import Credentials
+from ringdict.node.network import switchboard
+from ringdict.node.network.epollcarrier import EpollCarrier
+from ringdict.node.network.frame import encode_frame
+from ringdict.node.network.handshake import Role
+from ringdict.node.network.sockets import free_address, join_address
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.trioworld import Surroundings, real_surroundings
 from ringdict.node.world import Address
 

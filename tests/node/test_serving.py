@@ -7,10 +7,10 @@ from struct import error as StructError  # noqa: N812 - it is one
 import pytest
 
 from ringdict.node.config import PAGE_LOOK_SHOWINGS, PAGE_SHOWN_AGE_S_MAX, PAGE_SHOWN_INTERVAL_S
-from ringdict.node.hostmark import NOWHERE, host_mark
-from ringdict.node.message import AskFolder, TellFolder
-from ringdict.node.serving import Announcer, Serving, bits_of
-from ringdict.node.wire import decode, encode
+from ringdict.node.network.message import AskFolder, TellFolder
+from ringdict.node.network.wire import decode, encode
+from ringdict.node.served.hostmark import NOWHERE, host_mark
+from ringdict.node.served.serving import Announcer, Serving, bits_of
 from ringdict.node.world import Address, NodeId, World
 from ringdict.sim.host import Host
 from ringdict.sim.simulation import Simulation

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from ringdict.exception import InvalidError
-from ringdict.node.sockets import free_address, join_address, split_address
-from ringdict.node.switchboard import Credentials
+from ringdict.node.network.sockets import free_address, join_address, split_address
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.trioworld import Surroundings, real_surroundings, run_process
 from ringdict.node.world import Address, World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringdict.exception import Error
 from ringdict.node.clock import COUNTER_BITS
 from ringdict.node.config import SKEW_MS_MAX, STAMP_AHEAD_MS
-from ringdict.node.stamper import Stamper
+from ringdict.node.replicas.stamper import Stamper
 from ringdict.node.world import NS_PER_MS, Address, World
 from ringdict.sim.host import Host
 from ringdict.sim.simulation import Simulation

@@ -14,13 +14,13 @@ import pytest
 
 from ringdict import ClosedError, Cluster, Dict, FormatError, UnavailableError
 from ringdict.client.embedded import EmbeddedDict
-from ringdict.node import catalogue, layout, writer
-from ringdict.node.gate import WriterGate
-from ringdict.node.meta import FORMAT, META
-from ringdict.node.operation import NEVER, Put
-from ringdict.node.store import Store
-from ringdict.node.transaction import DictGoneError, WriteTransaction
-from ringdict.node.writer import Outcome
+from ringdict.node.disk.gate import WriterGate
+from ringdict.node.store import catalogue, layout, writer
+from ringdict.node.store.meta import FORMAT, META
+from ringdict.node.store.operation import NEVER, Put
+from ringdict.node.store.store import Store
+from ringdict.node.store.transaction import DictGoneError, WriteTransaction
+from ringdict.node.store.writer import Outcome
 
 # -- format and owner ----------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ def test_stale_readers_are_cleared_now_and_then(
     d: Dict[Any, Any], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cleared: list[None] = []
-    monkeypatch.setattr("ringdict.node.store.STALE_READERS_COMMITS", 5)
+    monkeypatch.setattr("ringdict.node.store.store.STALE_READERS_COMMITS", 5)
     monkeypatch.setattr(store.environment, "clear_stale_readers", lambda: cleared.append(None))
     for n in range(20):
         d[n] = n

@@ -11,9 +11,9 @@ import pytest
 
 from ringdict import Dict, UnavailableError
 from ringdict.client.embedded import EmbeddedDict
-from ringdict.node import layout, sweeper
-from ringdict.node.gate import WriterGate
-from ringdict.node.store import Store
+from ringdict.node.disk.gate import WriterGate
+from ringdict.node.store import layout, sweeper
+from ringdict.node.store.store import Store
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

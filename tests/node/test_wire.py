@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import ProtocolError
-from ringdict.node.message import Absent, Get, Put, Refused
-from ringdict.node.peermessage import Replicate
-from ringdict.node.wire import decode, encode, kinds
+from ringdict.node.network.message import Absent, Get, Put, Refused
+from ringdict.node.network.peermessage import Replicate
+from ringdict.node.network.wire import decode, encode, kinds
 
 MARK = (3, b"digest-8")
 

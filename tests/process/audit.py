@@ -17,13 +17,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ringdict.node import layout
-from ringdict.node.catalogue import Life, Record, dict_id
-from ringdict.node.entry import VERSION_AT, Stored, decode, whole_key
-from ringdict.node.meta import FORMAT, META
-from ringdict.node.store import Store
-from ringdict.node.table import Table
-from ringdict.node.transaction import STAMP_RESERVE, DictState
+from ringdict.node.store import layout
+from ringdict.node.store.catalogue import Life, Record, dict_id
+from ringdict.node.store.entry import VERSION_AT, Stored, decode, whole_key
+from ringdict.node.store.meta import FORMAT, META
+from ringdict.node.store.store import Store
+from ringdict.node.store.table import Table
+from ringdict.node.store.transaction import STAMP_RESERVE, DictState
 
 SYSTEM_KINDS = (layout.NAME, layout.DICT, layout.STATE, layout.SWEEP, layout.HEARTBEAT)
 ALL_DEAD = (1 << 64) - 1

@@ -10,8 +10,8 @@ import pytest
 
 from ringdict import Cluster, Dict
 from ringdict.node.config import GATE_TIMEOUT_S
-from ringdict.node.durability import Durability
-from ringdict.node.store import Store
+from ringdict.node.disk.durability import Durability
+from ringdict.node.store.store import Store
 
 from .audit import check_consistent
 

@@ -25,8 +25,8 @@ import trio
 
 from ringdict.gossip.instruction import MemberChanged
 from ringdict.node.hosting import Hosting, host
-from ringdict.node.sockets import free_address
-from ringdict.node.switchboard import Credentials
+from ringdict.node.network.sockets import free_address
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.trioworld import real_surroundings
 from ringdict.node.world import Address, World
 from ringdict.sim.gossipnode import GossipNode

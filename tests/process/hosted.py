@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from ringdict.node.hosting import Hosting, host
-from ringdict.node.switchboard import Credentials
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.trioworld import real_surroundings
 from ringdict.node.world import NS_PER_MS, Address, World
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from ringdict import Cluster
-from ringdict.node.sockets import free_address
+from ringdict.node.network.sockets import free_address
 from ringdict.node.world import Address
 
 WAIT_S_MAX = 40.0

@@ -22,12 +22,12 @@ from typing import Any, Self
 
 from ringdict import Cluster, Dict
 from ringdict.node.clock import SystemClock
-from ringdict.node.datafile import DATA
-from ringdict.node.durability import Durability
-from ringdict.node.folder import ENTRIES
-from ringdict.node.metapage import PAGE_BYTES
-from ringdict.node.store import Store
-from ringdict.node.syncpoint import SLOT_BYTES, SYNCED, SyncPoint, newest, side_files
+from ringdict.node.disk.datafile import DATA
+from ringdict.node.disk.durability import Durability
+from ringdict.node.disk.folder import ENTRIES
+from ringdict.node.disk.metapage import PAGE_BYTES
+from ringdict.node.disk.syncpoint import SLOT_BYTES, SYNCED, SyncPoint, newest, side_files
+from ringdict.node.store.store import Store
 
 from .audit import check_consistent
 from .child import Child, DiedError, Line

@@ -11,20 +11,20 @@ from typing import Any
 import trio
 
 from ringdict.exception import Error
-from ringdict.node import layout
-from ringdict.node.catalogue import Life, Record, dict_id
 from ringdict.node.clock import system_dice
 from ringdict.node.config import PAGE_SHOWN_INTERVAL_S
-from ringdict.node.datafolder import DataFolder
-from ringdict.node.durability import Durability
-from ringdict.node.entry import NO_OPERATION, Stored, encode
-from ringdict.node.hostmark import host_mark
+from ringdict.node.disk.durability import Durability
 from ringdict.node.identity import take_identity
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.node import Node, NodeSettings
-from ringdict.node.replica import place_of
-from ringdict.node.serving import Serving, bits_of
-from ringdict.node.switchboard import Credentials
-from ringdict.node.transaction import DictState
+from ringdict.node.replicas.replica import place_of
+from ringdict.node.served.datafolder import DataFolder
+from ringdict.node.served.hostmark import host_mark
+from ringdict.node.served.serving import Serving, bits_of
+from ringdict.node.store import layout
+from ringdict.node.store.catalogue import Life, Record, dict_id
+from ringdict.node.store.entry import NO_OPERATION, Stored, encode
+from ringdict.node.store.transaction import DictState
 from ringdict.node.trioworld import real_surroundings, run_process
 from ringdict.node.world import Address, Changes, Identity
 from ringdict.ring.partition import dict_seed, key_hash

@@ -18,7 +18,7 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.exception import StoreFullError, UnavailableError
 from ringdict.node.config import KIB, MIB
-from ringdict.node.folder import prepare
+from ringdict.node.disk.folder import prepare
 
 from .audit import check_consistent
 from .child import Child, Line

@@ -21,7 +21,7 @@ import pytest
 
 from ringdict import Cluster, Dict
 from ringdict.exception import Error
-from ringdict.node import environment
+from ringdict.node.disk import environment
 
 from .audit import check_consistent
 from .child import Child, Line, at_once, wait_until

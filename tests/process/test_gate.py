@@ -16,7 +16,7 @@ import pytest
 
 from ringdict import Cluster, Dict
 from ringdict.exception import UnavailableError
-from ringdict.node.gate import lock_holders
+from ringdict.node.disk.gate import lock_holders
 
 from .child import Child, Line, wait_until
 from .conftest import MakeCluster

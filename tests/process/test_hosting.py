@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ringdict.node.config import READY_POLL_S
-from ringdict.node.sockets import free_address
+from ringdict.node.network.sockets import free_address
 from ringdict.node.world import Address
 
 from ..node.caller import RawClient

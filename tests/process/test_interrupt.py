@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict
-from ringdict.node.store import Store
+from ringdict.node.store.store import Store
 
 from .child import Child, Line
 

@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict, InvalidError, StoreFullError, UnavailableError
-from ringdict.node.compaction import compact
 from ringdict.node.config import MIB, STORE_SLACK_BYTES, SYNC_DELAY_S, SYNC_TAKING_S
-from ringdict.node.datafile import DATA
-from ringdict.node.disk import SystemDisk
-from ringdict.node.folder import ENTRIES
-from ringdict.node.keeper import Keeper
-from ringdict.node.readertable import HOLD_TAG, ReaderTable, Slot
-from ringdict.node.store import Store
-from ringdict.node.syncpoint import newest, points, remove_dead, side_files
+from ringdict.node.disk.datafile import DATA
+from ringdict.node.disk.disk import SystemDisk
+from ringdict.node.disk.folder import ENTRIES
+from ringdict.node.disk.keeper import Keeper
+from ringdict.node.disk.readertable import HOLD_TAG, ReaderTable, Slot
+from ringdict.node.disk.syncpoint import newest, points, remove_dead, side_files
+from ringdict.node.store.compaction import compact
+from ringdict.node.store.store import Store
 
 from .audit import check_consistent
 from .child import Child, Line, wait_until
@@ -338,7 +338,7 @@ def test_a_fork_has_a_hold_and_a_side_file_of_its_own(cluster: Cluster) -> None:
 
 
 def test_all_users_of_a_store_have_one_durability(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ringdict.node.folder.ENTER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("ringdict.node.disk.folder.ENTER_TIMEOUT_S", 0.2)
     opened(cluster)
     for other in ("none", "fsync"):
         with pytest.raises(UnavailableError, match=f"durability interval.*{other}"):
@@ -472,7 +472,7 @@ def test_the_thread_outlives_whatever_goes_wrong(cluster: Cluster, monkeypatch: 
         raise ValueError("unforeseen")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ringdict.node.keeper.remove_dead", fail)
+        patch.setattr("ringdict.node.disk.keeper.remove_dead", fail)
         d["k"] = 1
         wait_until(lambda: bool(failed), "a sync point that fails")
     d["k"] = 2
@@ -485,7 +485,7 @@ def test_a_side_file_for_which_there_is_no_room_leaves_nothing_behind(
     d = opened(cluster)
     before = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as patch:
-        patch.setattr("ringdict.node.syncpoint.reserve_file", lambda *_: False)
+        patch.setattr("ringdict.node.disk.syncpoint.reserve_file", lambda *_: False)
         keeper_of(cluster).forget()
         for _ in range(5):
             d["k"] = 1
@@ -505,7 +505,7 @@ def test_an_open_that_failed_half_way_leaves_nothing_half_open(
         def fail(*_: Any, **__: Any) -> None:
             raise StoreFullError("no room for the stamp cell")
 
-        patch.setattr("ringdict.node.opening.Opening.stamp_cell", fail)
+        patch.setattr("ringdict.node.store.opening.Opening.stamp_cell", fail)
         with pytest.raises(StoreFullError):
             opened(cluster)
     d = opened(cluster)
@@ -524,7 +524,7 @@ def test_a_close_that_fails_leaves_nothing_half_closed(
         def fail(*_: Any, **__: Any) -> bool:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        patch.setattr("ringdict.node.store.settle", fail)
+        patch.setattr("ringdict.node.store.store.settle", fail)
         with pytest.raises(UnavailableError, match="Input/output error"):
             cluster.store.close()
     with Child(count_there, cluster.store.folder) as child:
@@ -553,7 +553,7 @@ def test_a_compaction_that_fails_keeps_the_last_sync_point_of_a_failed_disk(
         raise StoreFullError("no room for the copy")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ringdict.node.compaction._copy", fail)
+        patch.setattr("ringdict.node.store.compaction._copy", fail)
         with pytest.raises(StoreFullError):
             compact(folder)
     assert newest(folder) == before is not None
@@ -574,7 +574,7 @@ def test_a_side_file_that_was_written_to_meanwhile_is_not_removed(
         return [point._replace(transaction=1) for point in found] if len(looks) == 1 else found
 
     keeper_of(cluster).forget()  # its process is gone
-    monkeypatch.setattr("ringdict.node.syncpoint.points", stale)
+    monkeypatch.setattr("ringdict.node.disk.syncpoint.points", stale)
     remove_dead(folder, 2)
     assert len(looks) == 2
     assert synced(cluster) == transaction_of(cluster)

@@ -15,13 +15,13 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.client.embedded import EmbeddedDict
 from ringdict.client.keys import encode_key
-from ringdict.node import layout
 from ringdict.node.config import MIB, STALE_READERS_COMMITS
-from ringdict.node.datafile import pages_bytes
-from ringdict.node.edit import Edit
-from ringdict.node.entry import NO_OPERATION
-from ringdict.node.operation import NEVER, Operation, Pop, Put
-from ringdict.node.stampcell import StampCell
+from ringdict.node.disk.datafile import pages_bytes
+from ringdict.node.store import layout
+from ringdict.node.store.edit import Edit
+from ringdict.node.store.entry import NO_OPERATION
+from ringdict.node.store.operation import NEVER, Operation, Pop, Put
+from ringdict.node.store.stampcell import StampCell
 
 from .audit import Contents, check_consistent
 from .child import Child, Line, wait_until

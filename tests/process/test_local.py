@@ -20,12 +20,12 @@ from ringdict.client.local import LocalReader
 from ringdict.client.reading import Reads
 from ringdict.client.session import Session
 from ringdict.node.config import PAGE_SHOWN_AGE_S_MAX
-from ringdict.node.entry import EXPIRED, TOMBSTONE
-from ringdict.node.localstore import NOT_HERE
-from ringdict.node.message import AskFolder, Message, Request, TellFolder
-from ringdict.node.serving import bits_of
-from ringdict.node.sockets import free_address
-from ringdict.node.statuspage import NAME, PageReader, StatusPage
+from ringdict.node.network.message import AskFolder, Message, Request, TellFolder
+from ringdict.node.network.sockets import free_address
+from ringdict.node.served.localstore import NOT_HERE
+from ringdict.node.served.serving import bits_of
+from ringdict.node.served.statuspage import NAME, PageReader, StatusPage
+from ringdict.node.store.entry import EXPIRED, TOMBSTONE
 from ringdict.ring.partition import dict_seed, key_hash
 
 from ..client.nodes import Node, Nodes

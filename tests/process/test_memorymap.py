@@ -11,12 +11,12 @@ import pytest
 
 from ringdict import Cluster, Dict
 from ringdict.exception import StoreFullError
-from ringdict.node import layout
 from ringdict.node.config import KIB, MIB, RESERVE_BYTES_MAX, RESERVE_BYTES_MIN
-from ringdict.node.durability import Durability
-from ringdict.node.memorymap import more_bytes, reserve
-from ringdict.node.metapage import in_force, read_metas
-from ringdict.node.store import Store
+from ringdict.node.disk.durability import Durability
+from ringdict.node.disk.memorymap import more_bytes, reserve
+from ringdict.node.disk.metapage import in_force, read_metas
+from ringdict.node.store import layout
+from ringdict.node.store.store import Store
 
 from .audit import check_consistent
 from .child import Child, Line

@@ -13,9 +13,9 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.client.embedded import EmbeddedDict
 from ringdict.exception import FormatError, UnavailableError
-from ringdict.node import layout
-from ringdict.node.folder import STAMP
-from ringdict.node.meta import FORMAT, META
+from ringdict.node.disk.folder import STAMP
+from ringdict.node.store import layout
+from ringdict.node.store.meta import FORMAT, META
 
 from .audit import check_consistent
 from .child import Child, Line

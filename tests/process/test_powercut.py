@@ -1,7 +1,7 @@
 """What a power cut leaves of a store with the durability `interval`, at any moment.
 
-The mutants are processes that leave out, or do in another order, one step of what `node/keeper.py` and
-`node/restart.py` do: each must be caught.
+The mutants are processes that leave out, or do in another order, one step of what `node/disk/keeper.py` and
+`node/store/restart.py` do: each must be caught.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from ringdict import Error
-from ringdict.node import restart, syncpoint
-from ringdict.node import store as stores
-from ringdict.node.keeper import Keeper
-from ringdict.node.metapage import in_force
-from ringdict.node.readertable import HOLD_TAG, THREAD_WORD, WORD_BYTES, Hold, ReaderTable
-from ringdict.node.synccell import cell_path
-from ringdict.node.syncpoint import SideFile, newest, side_files
+from ringdict.node.disk import syncpoint
+from ringdict.node.disk.keeper import Keeper
+from ringdict.node.disk.metapage import in_force
+from ringdict.node.disk.readertable import HOLD_TAG, THREAD_WORD, WORD_BYTES, Hold, ReaderTable
+from ringdict.node.disk.synccell import cell_path
+from ringdict.node.disk.syncpoint import SideFile, newest, side_files
+from ringdict.node.store import restart
+from ringdict.node.store import store as stores
 
 from .powercut import Machine, NoDisk, Patch
 

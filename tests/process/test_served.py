@@ -14,15 +14,15 @@ import pytest
 from ringdict import Cluster, Dict
 from ringdict.client.keys import encode_key
 from ringdict.exception import StoreFullError, UnavailableError
-from ringdict.node import layout
 from ringdict.node.clock import SystemClock
 from ringdict.node.config import GATE_TIMEOUT_S
-from ringdict.node.durability import Durability
-from ringdict.node.entry import EXPIRED, TOMBSTONE
-from ringdict.node.heritage import binding, has_entries, last_stamp
-from ringdict.node.names import Names
-from ringdict.node.replica import Replica
-from ringdict.node.restart import may_lack
+from ringdict.node.disk.durability import Durability
+from ringdict.node.replicas.names import Names
+from ringdict.node.replicas.replica import Replica
+from ringdict.node.served.heritage import binding, has_entries, last_stamp
+from ringdict.node.store import layout
+from ringdict.node.store.entry import EXPIRED, TOMBSTONE
+from ringdict.node.store.restart import may_lack
 from ringdict.node.world import World
 
 from .audit import check_consistent
@@ -247,7 +247,7 @@ def test_a_node_of_a_ring_of_several_does_not_give_its_folder_back(
 def test_a_node_and_embedded_users_need_one_durability(
     clusters: MakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ringdict.node.folder.ENTER_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ringdict.node.disk.folder.ENTER_TIMEOUT_S", 0.1)
     with Child(serve, tmp_path / "store") as child:
         started(child)
         with pytest.raises(UnavailableError, match="in use with durability none"):

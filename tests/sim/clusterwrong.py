@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ringdict.node.admission import Admission
-from ringdict.node.hints import Hints, Stored
-from ringdict.node.message import Ack, Put, PutMany, Request
-from ringdict.node.peermessage import Row
-from ringdict.node.stamper import Stamper
-from ringdict.node.tenure import Tenures
+from ringdict.node.network.message import Ack, Put, PutMany, Request
+from ringdict.node.network.peermessage import Row
+from ringdict.node.replicas.admission import Admission
+from ringdict.node.replicas.hints import Hints, Stored
+from ringdict.node.replicas.stamper import Stamper
+from ringdict.node.replicas.tenure import Tenures
+from ringdict.node.replicas.writers import Writers
 from ringdict.node.world import NS_PER_MS, Address, NodeId
-from ringdict.node.writers import Writers
 from ringdict.sim.clusterscenario import ClusterScenario, ThreeNodes
 from ringdict.sim.clustervariants import HintsAlone, RingChanges, SafetyAlone, TwoSides
 from ringdict.sim.clusterwatch import WatchedCoordinator, WatchedService, WatchedWrite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringdict.gossip.core import Gossip
 from ringdict.gossip.instruction import Instruction
 from ringdict.gossip.member import Record
-from ringdict.node.gossiping import Gossiping
+from ringdict.node.members.gossiping import Gossiping
 from ringdict.sim.gossipnode import GossipNode
 from ringdict.sim.gossipscenario import GossipScenario, NumbersGrow
 from ringdict.sim.mutant import Mutant

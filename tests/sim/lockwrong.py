@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ringdict.node.acceptor import Acceptor
-from ringdict.node.ballot import Ballot
-from ringdict.node.candidacy import Candidacies, Candidacy
-from ringdict.node.leader import Leaders
-from ringdict.node.leaderdesk import LeaderDesk
-from ringdict.node.leadermessage import Act, NotLed
-from ringdict.node.leadership import Leadership
-from ringdict.node.record import decode_record
-from ringdict.node.request import Fate, Session
-from ringdict.node.round import Rounds
-from ringdict.node.verdict import Seen
-from ringdict.node.work import Work
+from ringdict.node.leaders.acceptor import Acceptor
+from ringdict.node.leaders.ballot import Ballot
+from ringdict.node.leaders.candidacy import Candidacies, Candidacy
+from ringdict.node.leaders.leader import Leaders
+from ringdict.node.leaders.leaderdesk import LeaderDesk
+from ringdict.node.leaders.leadership import Leadership
+from ringdict.node.leaders.record import decode_record
+from ringdict.node.leaders.request import Fate, Session
+from ringdict.node.leaders.round import Rounds
+from ringdict.node.leaders.verdict import Seen
+from ringdict.node.leaders.work import Work
+from ringdict.node.network.leadermessage import Act, NotLed
 from ringdict.node.world import Changes, World
 from ringdict.sim.lockclient import LockClient
 from ringdict.sim.locknode import LockNode

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import Error, StoreDamagedError, UnavailableError
-from ringdict.node.durability import Durability
+from ringdict.node.disk.durability import Durability
 from ringdict.sim.config import FLUSH_NS
 from ringdict.sim.disk import Disk, SimStorage, Volume, decode_log, encode_log
 from ringdict.sim.journal import Journal

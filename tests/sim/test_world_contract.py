@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ringdict.exception import Error, StoreFullError
-from ringdict.node import datafolder, lmdbstorage
 from ringdict.node.config import DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX
-from ringdict.node.durability import Durability
-from ringdict.node.servedstore import ServedStore
+from ringdict.node.disk.durability import Durability
+from ringdict.node.served import datafolder, lmdbstorage
+from ringdict.node.served.servedstore import ServedStore
 from ringdict.node.world import NS_PER_MS, NS_PER_S, Address, Identity, World
 
 from .worlds import Made, Real, Shell, Worlds, scripted

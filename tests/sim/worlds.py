@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import trio
 
-from ringdict.node.sockets import free_address
-from ringdict.node.switchboard import Credentials
+from ringdict.node.network.sockets import free_address
+from ringdict.node.network.switchboard import Credentials
 from ringdict.node.trioworld import real_surroundings, run_process
 from ringdict.node.world import Address, Factory, Process, World
 from ringdict.sim.shellhost import ShellHost, shell_host

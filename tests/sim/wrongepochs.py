@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ringdict.node.changes import Changes
-from ringdict.node.decreelog import NO_BALLOT, Vote
-from ringdict.node.epochs import Epochs
-from ringdict.node.learner import Learner
-from ringdict.node.message import Mark
-from ringdict.node.peermessage import Accept, EpochBallot, Prepare
-from ringdict.node.proposal import Ending, Proposal
-from ringdict.node.voter import Answer, Voter
+from ringdict.node.epochs.changes import Changes
+from ringdict.node.epochs.decreelog import NO_BALLOT, Vote
+from ringdict.node.epochs.epochs import Epochs
+from ringdict.node.epochs.learner import Learner
+from ringdict.node.epochs.proposal import Ending, Proposal
+from ringdict.node.epochs.voter import Answer, Voter
+from ringdict.node.network.message import Mark
+from ringdict.node.network.peermessage import Accept, EpochBallot, Prepare
 from ringdict.node.world import Address
 from ringdict.ring.codec import decode_decree
 from ringdict.ring.decree import Decree

@@ -1,0 +1,1 @@
+"""Atomic operations: leaders of partitions, and the protocol by which no fault grants twice."""

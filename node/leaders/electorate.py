@@ -1,0 +1,43 @@
+"""Who has a say in one partition: the present replicas, and former ones whose knowledge may be missing.
+
+Rules of this file:
+1. Sets are of fixed size. Whoever is dead or unheard counts in them like everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ...ring.member import has_quorum
+from ..ringview import RingView
+from ..world import NodeId
+
+
+class Electorate:
+    """The acceptors of one partition, by one ring."""
+
+    __slots__ = ("_numbers", "_sets", "everyone", "row", "since")
+
+    def __init__(self, view: RingView, partition: int) -> None:
+        decree = view.decree
+        #: The present replicas, the primary owner first.
+        self.row = view.owners(partition)
+        self.since = decree.since[partition]
+        self._sets = decree.acceptor_sets(partition)
+        named = sorted(set(b"".join(self._sets)))
+        #: All that are asked for promises, in order of seniority.
+        self.everyone = tuple(view.members[number] for number in named)
+        self._numbers = dict(zip(self.everyone, named, strict=True))
+
+    def agreed(self, answered: Iterable[NodeId]) -> bool:
+        """Whether these are a quorum of every set: whatever was chosen, one of them knows it."""
+        numbers = self._known(answered)
+        return all(has_quorum(one, numbers) for one in self._sets)
+
+    def chosen(self, answered: Collection[NodeId]) -> bool:
+        """Whether these are a quorum of the present replicas: what all of them accepted is chosen."""
+        return has_quorum(self._sets[-1], self._known(answered))
+
+    def _known(self, answered: Iterable[NodeId]) -> list[int]:
+        numbers = self._numbers
+        return [numbers[node] for node in answered if node in numbers]

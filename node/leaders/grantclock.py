@@ -1,0 +1,38 @@
+"""For how long a leader has seen the grants that end by time.
+
+Rules of this file:
+1. Time is that of this node's own clock, and begins when the grant was proposed here, or else with the
+   leadership: a new leader lets every grant have its whole time again.
+"""
+
+from __future__ import annotations
+
+from ..world import NS_PER_MS
+from .leaderconfig import GRANTS_MAX, TTL_MARGIN_RATIO
+from .record import Record
+
+
+class GrantClock:
+    """Of one leadership."""
+
+    def __init__(self, begun_ns: int) -> None:
+        self._begun_ns = begun_ns
+        #: By name: the grant's token, and when it was granted or extended.
+        self._granted: dict[bytes, tuple[int, int]] = {}
+
+    def note(self, name: bytes, record: Record, now_ns: int) -> None:
+        """A grant begins, or begins anew."""
+        if record.ttl_ms and record.body is not None:
+            self._granted.pop(name, None)
+            while len(self._granted) >= GRANTS_MAX:
+                del self._granted[next(iter(self._granted))]
+            self._granted[name] = (record.token, now_ns)
+
+    def is_over(self, name: bytes, held: Record, now_ns: int) -> bool:
+        """Whether a grant's time has passed."""
+        if not held.ttl_ms:
+            return False
+        token, since_ns = self._granted.get(name, (0, 0))
+        if token != held.token:
+            since_ns = self._begun_ns
+        return now_ns - since_ns >= int(held.ttl_ms * NS_PER_MS * (1 + TTL_MARGIN_RATIO))

@@ -1,0 +1,366 @@
+"""The leaders of partitions, from the place of one node: which it leads, when it tries to, when it stops.
+
+docs/atomics.md tells the whole protocol. What this file and those below it stand on:
+
+1. Safety rests on ballots and quorums alone. Clocks, heartbeats and who is held for alive only say who tries.
+2. A leader stops when any acceptor follows a higher ballot, when a newer ring moves the partition, or when no
+   majority has answered for half a second; who asks it then is told so at once.
+3. Of a row's replicas the first that is heard tries first, the next ones later.
+4. After a change of the ring whoever is first in the new row tries at once: nobody waits for a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from ...exception import StoreDamagedError
+from ..network.bus import Bus, Directory
+from ..network.leadermessage import (
+    Accepted,
+    Heartbeat,
+    Learn,
+    Promise,
+    Pulse,
+    Refuse,
+    TellNames,
+    TellRecords,
+    Transfer,
+)
+from ..network.message import Mark, Message
+from ..ringview import NO_MARK, RingView
+from ..world import NS_PER_S, NodeId, Storage, Timer, World
+from .acceptor import Acceptor, Chosen
+from .ballot import Ballot, Order
+from .candidacy import Candidacies, Candidacy
+from .electorate import Electorate
+from .heartbeat import Heartbeats
+from .leaderconfig import (
+    BACKOFF_S_MAX,
+    BACKOFF_S_MIN,
+    HANDBACK_S,
+    HEARTBEAT_S,
+    LEARN_S,
+    RANK_WAIT_S,
+    RESIGN_S,
+    SETTLING_PARTITIONS_MAX,
+    STICKY_S,
+    TICK_S,
+    YIELD_S,
+)
+from .leaderdesk import LeaderDesk
+from .leadership import Leadership
+from .plain import Plain
+from .post import Post
+from .round import Rounds
+
+_TICK_NS = int(TICK_S * NS_PER_S)
+_BEAT_NS = int(HEARTBEAT_S * NS_PER_S)
+_STICKY_NS = int(STICKY_S * NS_PER_S)
+_RESIGN_NS = int(RESIGN_S * NS_PER_S)
+_RANK_NS = int(RANK_WAIT_S * NS_PER_S)
+_HANDBACK_NS = int(HANDBACK_S * NS_PER_S)
+_YIELD_NS = int(YIELD_S * NS_PER_S)
+_LEARN_NS = int(LEARN_S * NS_PER_S)
+
+
+class Leaders:
+    """One node's part in leading partitions.
+
+    `stamp` gives version stamps, each above the given floor and all before; `apply` gets what is chosen, for
+    readers; `hear_mark` gets which ring others go by. Frames go to `on_message`, calls of clients to `desk`.
+    """
+
+    acceptor_class: ClassVar[type[Acceptor]] = Acceptor
+    leadership_class: ClassVar[type[Leadership]] = Leadership
+    rounds_class: ClassVar[type[Rounds]] = Rounds
+    candidacies_class: ClassVar[type[Candidacies]] = Candidacies
+    desk_class: ClassVar[type[LeaderDesk]] = LeaderDesk
+
+    def __init__(
+        self,
+        world: World,
+        storage: Storage,
+        directory: Directory,
+        bus: Bus,
+        plain: Plain,
+        *,
+        stamp: Callable[[int], int],
+        apply: Callable[[list[Chosen]], None],
+        hear_mark: Callable[[NodeId, Mark], None],
+    ) -> None:
+        self.world = world
+        self.plain = plain
+        self.stamp = stamp
+        self._apply = apply
+        self.me = world.identity.node
+        self.post = Post(world, directory, self.on_message)
+        self.say = self.post.say
+        self.acceptor = self.acceptor_class(
+            world, storage, self.post.say, sticky=self._is_sticky, failed=self._give_up_all, apply=apply
+        )
+        self.rounds = self.rounds_class(world, self.post, self.later)
+        self.heartbeats = Heartbeats(world, self.post.say, hear_mark)
+        self.candidacies = self.candidacies_class(
+            world, self.post, self.heartbeats, self._win, self._back_off
+        )
+        self.leaderships: dict[int, Leadership] = {}
+        self.view: RingView | None = None
+        self.desk = self.desk_class(self, bus)
+        self._electorates: dict[int, Electorate] = {}
+        self._viewed_ns = 0
+        self._beaten_ns = 0
+        #: Since when each partition has had no leader that is heard of.
+        self._leaderless_ns: dict[int, int] = {}
+        self._backoff_ns: dict[int, int] = {}
+        self._yielding_ns: dict[int, int] = {}
+        self._lessons: dict[NodeId, list[tuple[int, bytes, Order]]] = {}
+        self.later(_TICK_NS, self._tick)
+
+    # -- the ring ----------------------------------------------------------------------------------
+
+    def set_view(self, view: RingView) -> None:
+        """Go by a newer ring."""
+        self.view = view
+        self._viewed_ns = self.world.now_ns()
+        mine = [partition for partition in range(view.decree.partitions) if view.owns(partition)]
+        self._electorates = {partition: Electorate(view, partition) for partition in mine}
+        for partition, leadership in list(self.leaderships.items()):
+            if not self._still_stands(partition, leadership.ballot):
+                self.resign(leadership, "the ring has changed")
+        for partition in list(self.candidacies.partitions()):
+            ballot = self.candidacies.ballot(partition)
+            if ballot is not None and not self._still_stands(partition, ballot):
+                self.candidacies.drop(partition)
+        self._look_after_all()
+
+    def _still_stands(self, partition: int, ballot: Ballot) -> bool:
+        electorate = self._electorates.get(partition)
+        return electorate is not None and electorate.since == ballot.since
+
+    def settled(self, leadership: Leadership) -> None:
+        """All that its acceptors may know is known to the present replicas: the next decree may forget the
+        former ones."""
+        self.world.trace("settled", partition=leadership.partition, ballot=leadership.ballot.plain())
+
+    def settled_partitions(self) -> list[tuple[int, int]]:
+        """Partitions led here and settled, and since which epoch their replicas are what they are."""
+        return [
+            (partition, leadership.ballot.since)
+            for partition, leadership in self.leaderships.items()
+            if not leadership.open
+        ]
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def on_message(self, message: Message) -> None:
+        """A statement of a node about leading: kinds 96 to 111."""
+        try:
+            self._dispatch(message)
+        except StoreDamagedError as error:
+            self.world.halt(str(error))
+
+    def _dispatch(self, message: Message) -> None:
+        match message:
+            case Accepted():
+                self.heartbeats.note(NodeId(message.node), self.world.now_ns())
+                self.rounds.on_accepted(message)
+            case Heartbeat():
+                mark = NO_MARK if self.view is None else self.view.mark
+                self.heartbeats.on_heartbeat(message, mark)
+            case Pulse():
+                self.heartbeats.on_pulse(message)
+            case Promise():
+                self.candidacies.on_promise(message)
+            case Refuse():
+                self._on_refuse(message)
+            case TellNames() | TellRecords():
+                self._on_told(message)
+            case Transfer():
+                self._on_transfer(message)
+            case _:
+                self.acceptor.on_message(message)
+
+    def _on_told(self, message: TellNames | TellRecords) -> None:
+        leadership = self.leaderships.get(message.partition)
+        if leadership is None or leadership.ballot != message.ballot:
+            return
+        if isinstance(message, TellNames):
+            leadership.on_names(message)
+        else:
+            leadership.on_records(message)
+
+    def _on_refuse(self, message: Refuse) -> None:
+        self.candidacies.on_refuse(message)
+        for partition, refused, held, _ in message.refusals:
+            leadership = self.leaderships.get(partition)
+            if leadership is not None and leadership.ballot == refused and held > refused:
+                self.resign(leadership, "an acceptor follows a higher ballot")
+
+    def _on_transfer(self, message: Transfer) -> None:
+        electorate = self._electorates.get(message.partition)
+        if electorate is not None and self._may_try(message.partition):
+            promised = self.acceptor.promised(message.partition)
+            self.candidacies.begin(message.partition, electorate, promised, message.ballot)
+
+    def _may_try(self, partition: int) -> bool:
+        return partition not in self.leaderships and partition not in self.candidacies
+
+    # -- leading -----------------------------------------------------------------------------------
+
+    def _win(self, partition: int, won: Candidacy) -> None:
+        self._backoff_ns.pop(partition, None)
+        self._leaderless_ns.pop(partition, None)
+        row = [bytes(node) for node in won.electorate.row]
+        self.world.trace("leads", partition=partition, ballot=won.ballot.plain(), row=row)
+        self.leaderships[partition] = self.leadership_class(
+            self, partition, won.ballot, won.electorate, won.pledges
+        )
+        self._beaten_ns = 0  # say so at the next look
+        if not self.leaderships[partition].open:
+            self.settled(self.leaderships[partition])
+
+    def resign(self, leadership: Leadership, why: str) -> None:
+        """Lead no more, and say so."""
+        if self.leaderships.get(leadership.partition) is not leadership:
+            return
+        self.world.trace("resigns", partition=leadership.partition, ballot=leadership.ballot.plain(), why=why)
+        del self.leaderships[leadership.partition]
+        self._yielding_ns.pop(leadership.partition, None)
+        leadership.end()
+        self._beaten_ns = 0
+
+    def abandon(self, leadership: Leadership, why: str) -> None:
+        """Begin anew with those that are there."""
+        self.resign(leadership, why)
+        self._back_off(leadership.partition)
+
+    def _give_up_all(self) -> None:
+        """What this node's own acceptor holds is not what it was believed to hold."""
+        for leadership in list(self.leaderships.values()):
+            self.resign(leadership, "the disk is full")
+
+    def show(self, chosen: list[Chosen], row: tuple[NodeId, ...]) -> None:
+        """Hand to readers what is chosen: here at once, to the other replicas a moment later."""
+        self._apply(chosen)
+        if not self._lessons:
+            self.later(_LEARN_NS, self._teach)
+        for node in row:
+            if node != self.me:
+                lessons = self._lessons.setdefault(node, [])
+                lessons += [(partition, name, record.order) for partition, name, record in chosen]
+
+    def _teach(self) -> None:
+        lessons, self._lessons = self._lessons, {}
+        for node, rows in lessons.items():
+            self.say(node, Learn(self.me, rows))
+
+    # -- who tries when ----------------------------------------------------------------------------
+
+    def _is_sticky(self, partition: int, ballot: Ballot, held: Ballot, consent: Ballot | None) -> bool:
+        """Whether a leader in health stands in the way of a ballot."""
+        leadership = self.leaderships.get(partition)
+        if ballot.since > held.since or ballot.node == held.node:
+            return False
+        if leadership is not None:
+            return leadership.ballot != consent and ballot.node != self.me
+        waived = {ballot.node, consent.node if consent is not None else b""}
+        return any(node not in waived and self._claims(node, partition) for node in self._row(partition))
+
+    def _row(self, partition: int) -> tuple[NodeId, ...]:
+        return () if self.view is None else self.view.owners(partition)
+
+    def _claims(self, node: NodeId, partition: int) -> bool:
+        return self.heartbeats.claims(node, partition)
+
+    def _tick(self) -> None:
+        self.later(_TICK_NS, self._tick)
+        now_ns = self.world.now_ns()
+        answered = self.heartbeats.answered(_RESIGN_NS)
+        for leadership in list(self.leaderships.values()):
+            if now_ns - leadership.begun_ns > _RESIGN_NS and not leadership.electorate.chosen(answered):
+                self.resign(leadership, "no majority answers")
+        self.candidacies.tick()
+        self._look_after_all()
+        self._hand_back()
+        self._settle_more()
+        if self.view is not None and now_ns - self._beaten_ns >= _BEAT_NS:
+            self._beaten_ns = now_ns
+            self.heartbeats.send(self.view.members, self._leads(self.view), self.view.mark)
+
+    def _leads(self, view: RingView) -> bytes:
+        bits = bytearray(view.decree.partitions + 7 >> 3)
+        for partition in self.leaderships:
+            bits[partition >> 3] |= 1 << (partition & 7)
+        return bytes(bits)
+
+    def _look_after_all(self) -> None:
+        for partition, electorate in self._electorates.items():
+            if self._may_try(partition):
+                self._look_after(partition, electorate)
+
+    def _look_after(self, partition: int, electorate: Electorate) -> None:
+        """Try to lead a partition that nobody leads, when it is this node's turn."""
+        now_ns = self.world.now_ns()
+        promised = self.acceptor.promised(partition)
+        if promised.since == electorate.since and any(
+            self._claims(node, partition) for node in electorate.row
+        ):
+            self._leaderless_ns.pop(partition, None)
+            return
+        since_ns = self._leaderless_ns.setdefault(partition, now_ns)
+        if now_ns < self._backoff_ns.get(partition, 0):
+            return
+        unknown = now_ns - self._viewed_ns < _STICKY_NS  # nobody can have been heard yet
+        before = electorate.row[: electorate.row.index(self.me)]
+        rank = sum(1 for node in before if unknown or self.heartbeats.hears(node))
+        if now_ns - since_ns >= rank * _RANK_NS:
+            self.candidacies.begin(partition, electorate, promised)
+
+    def _back_off(self, partition: int) -> None:
+        """A try came to nothing."""
+        span_ns = int((BACKOFF_S_MAX - BACKOFF_S_MIN) * NS_PER_S)
+        wait_ns = int(BACKOFF_S_MIN * NS_PER_S) + self.world.dice("leader").randrange(span_ns)
+        self._backoff_ns[partition] = self.world.now_ns() + wait_ns
+
+    def _hand_back(self) -> None:
+        """Give way to a primary owner that has been well for long enough, once nothing is under way."""
+        now_ns = self.world.now_ns()
+        for partition, leadership in list(self.leaderships.items()):
+            primary = leadership.electorate.row[0]
+            if primary == self.me or self.heartbeats.healthy_ns(primary) < _HANDBACK_NS:
+                continue
+            begun_ns = self._yielding_ns.setdefault(partition, now_ns)
+            leadership.yielding = True
+            if leadership.is_idle or now_ns - begun_ns > _YIELD_NS:
+                self.resign(leadership, "the primary owner is back")
+                self.say(primary, Transfer(self.me, partition, leadership.ballot))
+                self._backoff_ns[partition] = now_ns + _STICKY_NS
+
+    def _settle_more(self) -> None:
+        """Let a few partitions settle in the background."""
+        busy = [leadership for leadership in self.leaderships.values() if leadership.open]
+        for leadership in busy[:SETTLING_PARTITIONS_MAX]:
+            leadership.settle_next()
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def later(self, delay_ns: int, call: Callable[[], None]) -> Timer:
+        """Call later; a disk that is found damaged then ends the process."""
+        return self.world.call_after(delay_ns, self._guard(call))
+
+    def _guard(self, call: Callable[[], None]) -> Callable[[], None]:
+        def guarded() -> None:
+            try:
+                call()
+            except StoreDamagedError as error:
+                self.world.halt(str(error))
+
+        return guarded
+
+    def validate(self) -> None:
+        """Assert what must always hold."""
+        for partition, leadership in self.leaderships.items():
+            assert partition not in self.candidacies
+            assert leadership.partition == partition
+            leadership.validate()

@@ -1,0 +1,395 @@
+"""A leadership: one partition led under one ballot, from the promises of a quorum to the end.
+
+Rules of this file:
+1. Operations on one key are carried out one at a time, each on top of what was chosen before it. Different
+   keys do not wait for each other.
+2. A key is touched once its bucket is settled, and the one of its Dict's `clear`.
+3. An answer that changes something is given when that is chosen and was handed to readers; one that changes
+   nothing, when a majority still follows the ballot.
+4. A `clear` stops its Dict's keys from beginning anything until it is chosen. What had begun stands before
+   it, whatever is chosen first: it was born before.
+5. When a ballot is gone, what had not begun is told so, and may be asked of the next leader; of what had
+   begun nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ..network.leadermessage import Acted, TellNames, TellRecords, Verb
+from ..network.message import Message, Reason, Refused, Reply, Unknown
+from ..ringview import NO_MARK
+from ..world import NodeId, Timer, World
+from .acceptor import Acceptor, Chosen
+from .ballot import Ballot, Order
+from .electorate import Electorate
+from .grantclock import GrantClock
+from .leaderconfig import QUEUE_REQUESTS_MAX
+from .plain import Plain, PlainEntry
+from .record import BUCKETS, CLEAR_BUCKET, SUM_BYTES, Record, bucket_of, dict_of
+from .request import Fate
+from .round import Rounds
+from .settlement import Settlement
+from .successor import clearing, ended, successor
+from .verdict import NEEDS_PLAIN, Change, Seen, Told, decide, find, never, see
+from .work import Work
+
+
+class Desk(Protocol):
+    """What a leadership needs of its node."""
+
+    world: World
+    acceptor: Acceptor
+    rounds: Rounds
+    plain: Plain
+
+    def say(self, to: NodeId, message: Message, /) -> None: ...
+
+    def later(self, delay_ns: int, call: Callable[[], None], /) -> Timer: ...
+
+    def stamp(self, floor: int, /) -> int: ...
+
+    def show(self, chosen: list[Chosen], row: tuple[NodeId, ...], /) -> None: ...
+
+    def abandon(self, leadership: Leadership, why: str, /) -> None: ...
+
+    def settled(self, leadership: Leadership, /) -> None: ...
+
+
+class Leadership:
+    """One of them. `pledges`: of each who promised, the highest token and the sums of its buckets."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        partition: int,
+        ballot: Ballot,
+        electorate: Electorate,
+        pledges: Mapping[NodeId, tuple[int, bytes]],
+    ) -> None:
+        self._desk = desk
+        self.partition = partition
+        self.ballot = ballot
+        self.electorate = electorate
+        self.me = NodeId(ballot.node)
+        self.acceptor = desk.acceptor
+        self.say = desk.say
+        self.later = desk.later
+        self.ended = False
+        #: No new operation is taken: somebody else is to lead.
+        self.yielding = False
+        self.begun_ns = self.now_ns()
+        self._sequence = 0
+        self._pledges = dict(pledges)
+        self._highest = max(token for token, _ in pledges.values())
+        self._queues: dict[bytes, deque[Work]] = {}
+        #: Of each Dict that is being cleared: those that wait for their turn, the first being carried out.
+        self._clears: dict[bytes, deque[tuple[bytes, Callable[[Reply], None]]]] = {}
+        #: Names that wait for such a `clear`.
+        self._stopped: dict[bytes, list[bytes]] = {}
+        self._grants = GrantClock(self.begun_ns)
+        self.open = {bucket for bucket in range(BUCKETS) if not self._is_settled(bucket)}
+        self._settlements: dict[int, Settlement] = {}
+        #: What waits for a bucket.
+        self._waiting: dict[int, list[Callable[[], None]]] = {}
+
+    def now_ns(self) -> int:
+        """Of this node's clock."""
+        return self._desk.world.now_ns()
+
+    # -- settling ----------------------------------------------------------------------------------
+
+    def promisers(self) -> Iterable[NodeId]:
+        """Who promised, by the time that this one was elected."""
+        return self._pledges
+
+    def sum_at(self, node: NodeId, bucket: int) -> bytes:
+        """A bucket's sum there, when it was promised."""
+        sums = self._pledges[node][1]
+        return sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES] if sums else bytes(SUM_BYTES)
+
+    def _is_settled(self, bucket: int) -> bool:
+        mine = self.sum_at(self.me, bucket)
+        same = [node for node in self._pledges if self.sum_at(node, bucket) == mine]
+        return self.electorate.agreed(same)
+
+    def settle(self, bucket: int) -> None:
+        """Begin to settle a bucket, if nobody has."""
+        if bucket not in self._settlements:
+            one = Settlement(
+                self,
+                bucket,
+                lambda: self._close(bucket),
+                lambda: self._desk.abandon(self, "who promised is gone"),
+            )
+            self._settlements[bucket] = one
+            one.start()
+
+    def settle_next(self) -> None:
+        """Settle one more bucket in the background."""
+        if self.open and not self._settlements:
+            self.settle(min(self.open))
+
+    def on_names(self, message: TellNames) -> None:
+        """Names of a bucket that is being settled."""
+        if message.bucket in self._settlements:
+            self._settlements[message.bucket].on_names(message)
+
+    def on_records(self, message: TellRecords) -> None:
+        """Records of it."""
+        if message.bucket in self._settlements:
+            self._settlements[message.bucket].on_records(message)
+
+    def _close(self, bucket: int) -> None:
+        del self._settlements[bucket]
+        self.open.discard(bucket)
+        if not self.open:
+            self._desk.settled(self)
+        for call in self._waiting.pop(bucket, []):
+            if not self.ended:
+                call()
+
+    def _when_settled(self, buckets: Sequence[int], call: Callable[[], None]) -> None:
+        """Call once these buckets are settled; at once if they are."""
+        missing = next((bucket for bucket in buckets if bucket in self.open), None)
+        if missing is None:
+            call()
+        else:
+            self._waiting.setdefault(missing, []).append(lambda: self._when_settled(buckets, call))
+            self.settle(missing)
+
+    # -- what is chosen ----------------------------------------------------------------------------
+
+    def next_order(self) -> Order:
+        """A place behind all that this ballot gave so far."""
+        self._sequence += 1
+        return Order(self.ballot, self._sequence)
+
+    def choose(self, rows: list[tuple[bytes, Record]], then: Callable[[], None]) -> None:
+        """Have records chosen, show them to readers, and go on."""
+
+        def chosen() -> None:
+            self._desk.show([(self.partition, name, record) for name, record in rows], self.electorate.row)
+            then()
+
+        self._desk.rounds.begin(self.partition, self.ballot, self.electorate, rows, chosen)
+
+    def confirm(self, then: Callable[[], None]) -> None:
+        """Go on once a majority says that it follows this ballot still."""
+        self._desk.rounds.begin(self.partition, self.ballot, self.electorate, [], then)
+
+    def _token(self, floor: int) -> int:
+        self._highest = self._desk.stamp(max(floor, self._highest))
+        return self._highest
+
+    # -- operations on a key -----------------------------------------------------------------------
+
+    def has_room(self, name: bytes) -> bool:
+        """Whether one more may wait for a key."""
+        return len(self._queues.get(name, ())) < QUEUE_REQUESTS_MAX
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._queues and not self._clears
+
+    def take(self, work: Work) -> None:
+        """Carry an operation out when its turn has come."""
+        work.asker.note(Fate.WAITING)
+        if work.act.verb == Verb.CANCEL:
+            self._mark(work)
+        queue = self._queues.setdefault(work.name, deque())
+        queue.append(work)
+        if len(queue) == 1:
+            self._start(work)
+
+    def _mark(self, work: Work) -> None:
+        """What is cancelled and was not begun is not begun any more, whenever it is asked for."""
+        target, session = work.act.body, work.asker.session
+        serial = int.from_bytes(target[len(target) - 6 :], "big")
+        fate = session.fate(serial)
+        if fate is Fate.NEW:
+            session.note(serial, Fate.CANCELLED)
+        elif fate is Fate.WAITING:
+            for other in self._queues.get(work.name, ()):
+                if other.asker.operation_id == target:
+                    session.note(serial, Fate.CANCELLED)
+
+    def _start(self, work: Work) -> None:
+        """The first of its queue: go on when nothing stands in the way."""
+        dict_id = dict_of(work.name)
+        if dict_id in self._clears:
+            self._stopped.setdefault(dict_id, []).append(work.name)
+            return
+        self._when_settled([CLEAR_BUCKET, bucket_of(work.name)], lambda: self._look(work))
+
+    def _look(self, work: Work) -> None:
+        if self._is_given_up(work):
+            self._drop(work)
+            return
+        if dict_of(work.name) in self._clears:
+            self._start(work)
+            return
+        held = self._see(work.name, None).held
+        if held is not None and self._grants.is_over(work.name, held, self.now_ns()):
+            self._expire(work, held)
+        elif work.act.verb in NEEDS_PLAIN:
+            self._desk.plain.read_majority(
+                self.partition, work.name, lambda known, plain: self._plain_read(work, plain, known=known)
+            )
+        else:
+            self._decide(work, self._desk.plain.peek(self.partition, work.name))
+
+    def _is_given_up(self, work: Work) -> bool:
+        """Whether its client wants no answer any more: then it must not happen any more."""
+        fate = work.asker.session.fate(work.asker.serial)
+        return fate is Fate.CANCELLED or fate is Fate.PAST
+
+    def _plain_read(self, work: Work, plain: PlainEntry | None, *, known: bool) -> None:
+        if self.ended:
+            return
+        if known:
+            self._decide(work, plain)
+        else:
+            text = "no majority of the key's owners told its plain value"
+            self._finish(work, Refused(0, Reason.UNAVAILABLE, text, NO_MARK))
+
+    def _see(self, name: bytes, plain: PlainEntry | None) -> Seen:
+        cleared = self.acceptor.record(self.partition, dict_of(name))
+        return see(self.acceptor.record(self.partition, name), cleared, plain)
+
+    def _decide(self, work: Work, plain: PlainEntry | None) -> None:
+        if dict_of(work.name) in self._clears:
+            self._start(work)
+            return
+        if self._is_given_up(work):
+            self._drop(work)
+            return
+        seen = self._see(work.name, plain)
+        if work.act.verb == Verb.CANCEL:
+            self._cancel(work, seen)
+            return
+        change, told = decide(work.act, seen)
+        if change is None:
+            self.confirm(lambda: self._tell(work, told))
+            return
+        record = self._record_of(work, change, seen)
+        work.begin()
+        self._grants.note(work.name, record, self.now_ns())
+        self.choose([(work.name, record)], lambda: self._tell(work, told, record.token))
+
+    def _record_of(self, work: Work, change: Change, seen: Seen) -> Record:
+        if change.keeps_token and seen.held is not None:
+            token = seen.held.token
+        else:
+            token = self._token(max(seen.version, 0 if seen.record is None else seen.record.token))
+        operation_id = work.asker.operation_id
+        return successor(seen, change, self.next_order(), operation_id, token, work.act.key)
+
+    def _tell(self, work: Work, told: Told, token: int = 0) -> None:
+        version = token if told.version is None else told.version
+        self._finish(work, Acted(0, told.happened, version, told.body, told.invalid))
+
+    def _finish(self, work: Work, reply: Reply) -> None:
+        if self.ended:
+            return
+        work.answer(reply)
+        self._drop(work)
+
+    def _drop(self, work: Work) -> None:
+        """The next one's turn."""
+        queue = self._queues[work.name]
+        assert queue[0] is work
+        queue.popleft()
+        work.finished()
+        if queue:
+            self._start(queue[0])
+        else:
+            del self._queues[work.name]
+
+    # -- what becomes of an operation of unknown outcome ---------------------------------------------
+
+    def _cancel(self, work: Work, seen: Seen) -> None:
+        """Find it, or see to it that it will never be found.
+
+        What the operation's acceptance under an older ballot may have left on some acceptor loses against
+        the present state, accepted anew.
+        """
+        told = find(work.act, seen)
+        if told is not None:
+            self.confirm(lambda: self._tell(work, told))
+        else:
+            self._bar(work, seen, lambda: self._never(work, seen))
+
+    def _bar(self, work: Work, seen: Seen, then: Callable[[], None]) -> None:
+        """Have what stands there, absence included, accepted anew."""
+        if seen.record is None:
+            record = self._record_of(work, Change(None, 0, takes=False), seen)
+        else:
+            record = msgspec.structs.replace(seen.record, order=self.next_order())
+        work.begin()
+        self.choose([(work.name, record)], then)
+
+    def _never(self, work: Work, seen: Seen) -> None:
+        told = never(work.act, seen)
+        if told is None:
+            self._finish(work, Unknown(0, "too much has happened to that key since"))
+        else:
+            self._tell(work, told)
+
+    def _expire(self, work: Work, held: Record) -> None:
+        """End a grant whose time is over, by an operation of its own; then look again."""
+        operation_id = self._desk.world.dice("expiry").randbytes(16)
+        record = ended(held, self.next_order(), operation_id, self._token(held.token))
+        self.choose([(work.name, record)], lambda: self._look(work))
+
+    # -- clear -------------------------------------------------------------------------------------
+
+    def clear(self, dict_id: bytes, operation_id: bytes, answer: Callable[[Reply], None]) -> None:
+        """Make all of a Dict absent here."""
+        queue = self._clears.setdefault(dict_id, deque())
+        queue.append((operation_id, answer))
+        if len(queue) == 1:
+            self._when_settled([CLEAR_BUCKET], lambda: self._clear_next(dict_id))
+
+    def _clear_next(self, dict_id: bytes) -> None:
+        operation_id, answer = self._clears[dict_id][0]
+        before = self.acceptor.record(self.partition, dict_id)
+        record = clearing(before, self.next_order(), operation_id, self._token(0))
+
+        def chosen() -> None:
+            answer(Acted(0, True, record.token))
+            queue = self._clears[dict_id]
+            queue.popleft()
+            if queue:
+                self._clear_next(dict_id)
+                return
+            del self._clears[dict_id]
+            for name in self._stopped.pop(dict_id, []):
+                if name in self._queues and not self.ended:
+                    self._start(self._queues[name][0])
+
+        self.choose([(dict_id, record)], chosen)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """The ballot is gone: tell those who wait."""
+        self.ended = True
+        self._desk.rounds.drop(self.ballot, self.partition)
+        for queue in self._queues.values():
+            for work in queue:
+                work.depose()
+        for waiting in self._clears.values():
+            for _, answer in waiting:
+                answer(Unknown(0, "the leader was deposed while it was being decided"))
+
+    def validate(self) -> None:
+        """Assert what must always hold."""
+        assert all(self._queues.values())
+        assert all(not work.begun for queue in self._queues.values() for work in list(queue)[1:])
+        assert not self.ended

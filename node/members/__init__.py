@@ -1,0 +1,1 @@
+"""Who is here: the gossip of gossip/ on the seam."""

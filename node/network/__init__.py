@@ -1,0 +1,1 @@
+"""What nodes and clients say, and the lines that carry it."""

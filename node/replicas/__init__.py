@@ -1,0 +1,1 @@
+"""Entries on several nodes: writes are coordinated, replicas compared and made equal."""

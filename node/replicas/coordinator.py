@@ -1,0 +1,396 @@
+"""Writes of clients: who coordinates each, and what becomes of it.
+
+Rules of this file:
+1. A key's writes are coordinated by its primary owner. An owner that gets one passes it on to the first owner
+   before it that it can reach; it coordinates itself if there is none, or none that answers. A write is
+   passed on once at the most.
+2. A node that keeps no replica passes writes on, too. If it reaches no owner, it keeps a plain put as hints
+   for them: so a put is taken wherever a node is.
+3. Who passes a write on has stood back: its tenure of the partition is over.
+4. With a new epoch every write under way is begun anew, by the new ring.
+5. A request that comes again while it is under way, or was answered lately, is not carried out again.
+6. "Nothing happened" is said only if that is so of every attempt.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec.msgpack import encode as encode_keys
+from msgspec.structs import replace
+from xxhash import xxh3_64_intdigest, xxh3_128_digest
+
+from ...exception import Error
+from ...ring.partition import dict_seed
+from ..config import (
+    OPERATIONS_MAX,
+    RELAY_TIMEOUT_S,
+    RELAYS_MAX,
+    WRITE_SPAN_S,
+    WRITES_BYTES_MAX,
+    WRITES_MAX,
+)
+from ..network.message import Ack, Put, PutMany, Reason, Refused, Reply, Request, Touch, Unknown, Written
+from ..network.peermessage import Row
+from ..ringview import RingView
+from ..store import layout
+from ..store.entry import NO_OPERATION, DamagedEntryError, Stored, encode
+from ..store.operation import KEEP, NEVER
+from ..world import NS_PER_S, Address, NodeId
+from .admission import Admission
+from .rank import NO_STAMP
+from .replica import place_of
+from .replicadesk import Handler
+from .touching import touch
+from .write import Draft, Ended, Write
+from .writers import Writers
+
+RELAY_NS = int(RELAY_TIMEOUT_S * NS_PER_S)
+SPAN_NS = int(WRITE_SPAN_S * NS_PER_S)
+
+Writing = Put | PutMany | Touch
+
+_NOT_THERE = frozenset(
+    {
+        Reason.BEHIND,
+        Reason.DAMAGED,
+        Reason.NOT_OWNER,
+        Reason.NOT_SERVING,
+        Reason.OVERLOADED,
+        Reason.STORE_FULL,
+        Reason.UNAVAILABLE,
+        Reason.WRONG_EPOCH,
+    }
+)
+"""Refusals of an owner that another one need not share."""
+
+
+class Job:
+    """A request, or a part of one, until it is answered."""
+
+    __slots__ = ("avoided", "ended", "request", "tainted", "until_ns")
+
+    def __init__(self, request: Writing, until_ns: int, ended: Ended) -> None:
+        self.request = request
+        self.until_ns = until_ns
+        self.ended = ended
+        #: Whether an attempt may have been carried out.
+        self.tainted = False
+        #: Owners that it was passed on to in vain.
+        self.avoided: list[NodeId] = []
+
+    def end(self, reply: Reply) -> None:
+        """Answer it."""
+        if self.tainted and isinstance(reply, Refused):
+            reply = Unknown(0, f"it may have been written before this: {reply.text}")
+        self.ended(reply)
+
+
+class Coordinator:
+    """One node's. Writes nothing before `set_view`."""
+
+    write_class = Write
+
+    def __init__(self, parts: Writers, admission: Admission) -> None:
+        self._parts = parts
+        self._admission = admission
+        #: Requests under way, by what makes them known again, with those that wait for the answer.
+        self._open: dict[tuple[object, ...], list[tuple[Address, int]]] = {}
+        self._answers: OrderedDict[tuple[object, ...], Reply] = OrderedDict()
+        self._writes: dict[Write, Job] = {}
+        self._bytes = 0
+
+    def set_view(self, view: RingView) -> None:
+        """Go by a newer ring: what is under way is begun anew."""
+        self._parts.set_view(view)
+        writes, self._writes = self._writes, {}
+        for write, job in writes.items():
+            job.tainted = job.tainted or write.tainted
+            write.drop()
+        for job in writes.values():
+            job.avoided.clear()
+            self._carry_out(job)
+
+    def handlers(self) -> dict[type[Request], Handler]:
+        """What is answered here."""
+        return {Put: self._on_write, PutMany: self._on_write, Touch: self._on_write}
+
+    @property
+    def open_count(self) -> int:
+        """Requests under way."""
+        return len(self._open)
+
+    # -- requests ---------------------------------------------------------------------------------------
+
+    def _on_write(self, source: Address, request: Request) -> None:
+        assert isinstance(request, (Put, PutMany, Touch))
+        admission = self._admission
+        if not admission.admits(source, request, request.epoch) or not admission.is_sound(source, request):
+            return
+        name = _name_of(request)
+        answer = self._answers.get(name)
+        if answer is not None:
+            self._parts.bus.tell(source, replace(answer, number=request.number))
+        elif name in self._open:
+            self._open[name].append((source, request.number))
+        else:
+            self._begin(source, request, name)
+
+    def _begin(self, source: Address, request: Writing, name: tuple[object, ...]) -> None:
+        size_bytes = _size_of(request)
+        if len(self._open) >= WRITES_MAX or self._bytes + size_bytes > WRITES_BYTES_MAX:
+            self._admission.refuse(source, request, Reason.OVERLOADED, "too many writes are under way here")
+            return
+        self._open[name] = [(source, request.number)]
+        self._bytes += size_bytes
+        until_ns = self._parts.world.now_ns() + SPAN_NS
+        job = Job(request, until_ns, partial(self._end, name, size_bytes))
+        self._admission.find_dict(request.dict_id, partial(self._carry_out, job))
+
+    def _end(self, name: tuple[object, ...], size_bytes: int, reply: Reply) -> None:
+        self._bytes -= size_bytes
+        if isinstance(reply, Written) and name[1]:
+            self._answers[name] = reply
+            if len(self._answers) > OPERATIONS_MAX:
+                self._answers.popitem(last=False)
+        for source, number in self._open.pop(name):
+            self._parts.bus.tell(source, replace(reply, number=number))
+
+    # -- who coordinates --------------------------------------------------------------------------------
+
+    def _carry_out(self, job: Job) -> None:
+        view = self._parts.view
+        if self._parts.world.now_ns() >= job.until_ns:
+            job.end(Refused(0, Reason.UNAVAILABLE, "nobody who could write it answers", view.mark))
+            return
+        request = job.request
+        if not self._admission.knows(request.dict_id):
+            job.end(Refused(0, Reason.NO_DICT, "no such Dict", view.mark))
+            return
+        if not isinstance(request, PutMany):
+            self._hand_to(self._coordinator_of(job, request.key), job)
+            return
+        groups: dict[NodeId | None, list[tuple[bytes, bytes]]] = {}
+        for item in request.items:
+            groups.setdefault(self._coordinator_of(job, item[0]), []).append(item)
+        if len(groups) == 1:
+            self._hand_to(next(iter(groups)), job)
+        else:
+            self._split(job, request, groups)
+
+    def _coordinator_of(self, job: Job, key: bytes) -> NodeId | None:
+        """Who is to coordinate the writes of a key; None: nobody can be reached who keeps it."""
+        parts = self._parts
+        for owner in parts.view.owners(self._locate(job.request.dict_id, key)[1]):
+            if owner == parts.me:
+                return owner
+            if job.request.relayed or len(job.avoided) >= RELAYS_MAX or owner in job.avoided:
+                continue
+            if parts.bus.routable(owner):
+                return owner
+        return None
+
+    def _split(
+        self, job: Job, request: PutMany, groups: dict[NodeId | None, list[tuple[bytes, bytes]]]
+    ) -> None:
+        """Carry out a batch of which several nodes coordinate a part each."""
+        replies: list[Reply] = []
+
+        def ended(reply: Reply) -> None:
+            replies.append(reply)
+            if len(replies) == len(groups):
+                job.end(_summed_up(replies))
+
+        for target, items in groups.items():
+            part = Job(replace(request, items=items), job.until_ns, ended)
+            part.tainted = job.tainted
+            part.avoided = list(job.avoided)
+            self._hand_to(target, part)
+
+    def _hand_to(self, target: NodeId | None, job: Job) -> None:
+        if target == self._parts.me:
+            self._coordinate(job)
+        elif target is not None:
+            self._relay(target, job)
+        elif job.request.relayed:
+            job.end(Refused(0, Reason.NOT_OWNER, "not kept here", self._parts.view.mark))
+        else:
+            self._keep(job)
+
+    # -- passing on -------------------------------------------------------------------------------------
+
+    def _relay(self, owner: NodeId, job: Job) -> None:
+        parts = self._parts
+        view = parts.view
+        for key, _ in _items_of(job.request):
+            parts.tenures.end(self._locate(job.request.dict_id, key)[1])
+
+        def answered(reply: Reply | None) -> None:
+            if isinstance(reply, (Written, Unknown)):
+                job.end(reply)
+                return
+            if isinstance(reply, Refused):
+                parts.heard(owner, reply.mark)
+                if reply.reason not in _NOT_THERE:
+                    job.end(reply)
+                    return
+            else:
+                job.tainted = True
+            job.avoided.append(owner)
+            self._carry_out(job)
+
+        left_ns = max(0, job.until_ns - parts.world.now_ns())
+        request = replace(job.request, relayed=True, epoch=view.epoch)
+        parts.bus.ask(owner, request, answered, min(RELAY_NS, left_ns))
+
+    def _keep(self, job: Job) -> None:
+        """No owner can be reached: keep a put for them."""
+        request, parts = job.request, self._parts
+        if isinstance(request, Touch) or request.ack == Ack.MAJORITY or parts.view.me is None:
+            job.end(Refused(0, Reason.UNAVAILABLE, "no owner of the key can be reached", parts.view.mark))
+            return
+        drafts, view = self._drafts(request), parts.view
+
+        def stamped(version: int | Error) -> None:
+            if isinstance(version, Error):
+                job.end(Refused(0, Reason.STORE_FULL, str(version), view.mark))
+                return
+            by_node: dict[NodeId, list[Row]] = {}
+            for draft in drafts:
+                for node in view.writers(draft.partition):
+                    by_node.setdefault(node, []).append((draft.place, draft.sealed(version)))
+            wanted = max(len(view.owners(draft.partition)) for draft in drafts)
+            writers = {view.writers(draft.partition) for draft in drafts}
+            self._leave(job, by_node, writers, Written(0, (version, parts.number, version), 0, wanted))
+
+        parts.stamper.stamp(self._above(request), stamped)
+
+    def _leave(
+        self, job: Job, by_node: dict[NodeId, list[Row]], writers: set[tuple[NodeId, ...]], answer: Written
+    ) -> None:
+        """Keep entries for nodes; answer once each is kept for one of its `writers`, or cannot be."""
+        outcomes: dict[NodeId, Error | None] = {}
+
+        def kept(node: NodeId, error: Error | None) -> None:
+            outcomes[node] = error
+            if len(outcomes) < len(by_node):
+                return
+            full = [str(each) for each in outcomes.values() if each is not None]
+            if all(any(outcomes[node] is None for node in row) for row in writers):
+                job.end(answer)
+            elif len(full) == len(by_node):
+                job.end(Refused(0, Reason.STORE_FULL, full[0], self._parts.view.mark))
+            else:
+                job.end(Unknown(0, f"a part of it is kept for its owners: {full[0]}"))
+
+        for node, rows in by_node.items():
+            if node == self._parts.me:
+                self._parts.replica.apply(rows, lambda error, _newer: kept(self._parts.me, error))
+            else:
+                self._parts.hints.add(node, rows, partial(kept, node))
+
+    # -- coordinating -----------------------------------------------------------------------------------
+
+    def _coordinate(self, job: Job) -> None:
+        request = job.request
+        if isinstance(request, Touch):
+            touch(
+                self._parts,
+                request,
+                self._locate(request.dict_id, request.key),
+                partial(self._write, job),
+                job.end,
+            )
+        else:
+            self._write(job, self._drafts(request), self._above(request))
+
+    def _write(self, job: Job, drafts: Sequence[Draft], above: int) -> Write:
+        def ended(reply: Reply) -> None:
+            del self._writes[write]
+            job.end(reply)
+
+        write = self.write_class(
+            self._parts, drafts, above, job.request.ack, tainted=job.tainted, ended=ended
+        )
+        self._writes[write] = job
+        write.begin()
+        return write
+
+    def _above(self, request: Put | PutMany) -> int:
+        return max(request.floor, self._parts.replica.cleared_at(request.dict_id))
+
+    def _drafts(self, request: Put | PutMany) -> list[Draft]:
+        return [self._draft(request, key, body) for key, body in _items_of(request)]
+
+    def _draft(self, request: Put | PutMany, key: bytes, body: bytes) -> Draft:
+        key_hash, partition, place = self._locate(request.dict_id, key)
+        expires_ms = self._expiry(request, key)
+        long_key = key if layout.is_long(key) else b""
+        number = self._parts.number
+
+        def sealed(version: int) -> bytes:
+            entry = Stored(0, version, number, version, expires_ms, NO_OPERATION, long_key, body)
+            return encode(entry, key_hash)
+
+        return Draft(place, partition, sealed)
+
+    def _expiry(self, request: Put | PutMany, key: bytes) -> int:
+        if request.ttl_ms > 0:
+            return self._parts.stamper.now_ms() + request.ttl_ms
+        if request.ttl_ms != KEEP:
+            return NEVER
+        try:
+            standing = self._parts.replica.read(request.dict_id, key).entry
+        except DamagedEntryError:
+            return NEVER
+        return NEVER if standing is None else standing.expires_ms
+
+    def _locate(self, dict_id: bytes, key: bytes) -> tuple[int, int, bytes]:
+        """A key's hash, partition and place."""
+        key_hash = xxh3_64_intdigest(key, dict_seed(dict_id))
+        return key_hash, key_hash & layout.PARTITION_MASK, place_of(dict_id, key, key_hash)
+
+    def validate(self) -> None:
+        """Assert what must always hold."""
+        assert all(not write.answered for write in self._writes)
+        assert all(write.view is self._parts.view for write in self._writes)
+        assert len(self._answers) <= OPERATIONS_MAX
+        assert self._bytes >= 0
+        assert bool(self._bytes) <= bool(self._open)
+        self._parts.tenures.validate()
+        self._parts.stamper.validate()
+
+
+def _items_of(request: Writing) -> Sequence[tuple[bytes, bytes]]:
+    if isinstance(request, PutMany):
+        return request.items
+    return [(request.key, request.body if isinstance(request, Put) else b"")]
+
+
+def _size_of(request: Writing) -> int:
+    return sum(len(key) + len(body) for key, body in _items_of(request))
+
+
+def _name_of(request: Writing) -> tuple[object, ...]:
+    """What makes a request known when it comes again. The pieces of a batch share the operation's id, and may
+    be cut anew before they come again: a piece is the same only if all its keys are."""
+    if not request.operation_id:
+        return (type(request), b"", object())
+    keys = xxh3_128_digest(encode_keys([key for key, _ in _items_of(request)]))
+    return (type(request), request.operation_id, request.dict_id, keys)
+
+
+def _summed_up(replies: Sequence[Reply]) -> Reply:
+    """The answer to a batch, of those to its parts."""
+    written = [reply for reply in replies if isinstance(reply, Written)]
+    if len(written) == len(replies):
+        stamp = max([reply.stamp for reply in written], default=NO_STAMP)
+        copies = min([reply.copies for reply in written], default=0)
+        return Written(0, stamp, copies, max([reply.wanted for reply in written], default=0))
+    failed = next(reply for reply in replies if not isinstance(reply, Written))
+    if not written and all(isinstance(reply, Refused) for reply in replies):
+        return failed
+    text = failed.text if isinstance(failed, (Refused, Unknown)) else ""
+    return Unknown(0, f"a part of it was not written, or nobody knows: {text}")

@@ -1,0 +1,99 @@
+"""Commits on their way to disk, as their own process sees them already.
+
+Both storages, the real and the simulated, are a durable map under one of these.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+
+from ..world import Changes, Done
+
+
+class Overlay:
+    """What was committed and is not on disk yet, in order."""
+
+    __slots__ = ("_latest", "_serial", "_sorted", "waiting")
+
+    def __init__(self) -> None:
+        #: Commits whose `done` was not called yet, oldest first: (serial, changes, done).
+        self.waiting: deque[tuple[int, Changes, Done]] = deque()
+        self._serial = 0
+        #: For each key in `waiting` the serial of its last commit, and what that made of it.
+        self._latest: dict[bytes, tuple[int, bytes | None]] = {}
+        self._sorted: list[bytes] = []
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._latest
+
+    def get(self, key: bytes) -> bytes | None:
+        """What the last commit that waits made of a key that is in here."""
+        return self._latest[key][1]
+
+    def add(self, changes: Changes, done: Done) -> None:
+        """Put one commit at the end. The changes are copied."""
+        self._serial += 1
+        changes = dict(changes)
+        self.waiting.append((self._serial, changes, done))
+        for key, value in changes.items():
+            if key not in self._latest:
+                insort(self._sorted, key)
+            self._latest[key] = (self._serial, value)
+
+    def first(self, count: int) -> list[Changes]:
+        """The oldest `count` commits."""
+        return [changes for _, changes, _ in islice(self.waiting, count)]
+
+    @property
+    def keys_count(self) -> int:
+        """How many keys they change."""
+        return len(self._sorted)
+
+    def settle(self) -> Done:
+        """The oldest commit is on disk: forget it. Its `done`, to be called with None."""
+        serial, changes, done = self.waiting.popleft()
+        for key in changes:
+            if self._latest[key][0] == serial:
+                del self._latest[key]
+                del self._sorted[bisect_left(self._sorted, key)]
+        return done
+
+    def discard(self) -> list[Done]:
+        """None of them will get to disk: forget all. Their `done`s, to be called with the error."""
+        failed = [done for _, _, done in self.waiting]
+        self.waiting.clear()
+        self._latest.clear()
+        self._sorted.clear()
+        return failed
+
+    def keys(self, first: bytes, end: bytes) -> list[bytes]:
+        """The keys in here with first <= key < end, ascending."""
+        return self._sorted[bisect_left(self._sorted, first) : bisect_left(self._sorted, end)]
+
+    def merge(
+        self, first: bytes, end: bytes, count_max: int, below: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """A scan: `below` are the entries on disk from `first` on, ascending and before `end`."""
+        page: list[tuple[bytes, bytes]] = []
+        fresh = self.keys(first, end)
+        fresh.reverse()
+        for key, value in below:
+            while fresh and fresh[-1] < key and len(page) < count_max:
+                self._append(page, fresh.pop())
+            if len(page) >= count_max:
+                return page
+            if fresh and fresh[-1] == key:
+                self._append(page, fresh.pop())
+            else:
+                page.append((key, value))
+        while fresh and len(page) < count_max:
+            self._append(page, fresh.pop())
+        return page[:count_max]
+
+    def _append(self, page: list[tuple[bytes, bytes]], key: bytes) -> None:
+        value = self._latest[key][1]
+        if value is not None:
+            page.append((key, value))

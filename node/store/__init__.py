@@ -1,0 +1,1 @@
+"""What a store holds: entries, Dicts, their operations, written once for embedded stores and nodes."""
