@@ -74,6 +74,8 @@ MAY_KNOW_EVENT_LOOPS = {
 PICKLERS = ("cloudpickle", "dill", "marshal", "pickle", "shelve")
 MAY_PICKLE = {"client/values.py": "where `allow_pickle` is looked at before anything is unpickled"}
 
+MAY_HASH = {"tests/client/test_handle.py": "sees that a Dict has none"}
+
 # Sources, and what lies in a checkout without being one.
 TEXT_SUFFIXES = {"", ".cfg", ".in", ".ini", ".json", ".md", ".py", ".toml", ".txt", ".typed", ".yaml", ".yml"}
 NO_SOURCES = re.compile(r"^(\..*|build|dist|htmlcov|__pycache__|.*\.egg-info)$")
@@ -207,6 +209,18 @@ def test_pickle_has_one_door() -> None:
 def test_the_package_imports_itself_relatively() -> None:
     """The folder that it lies in may have any name, and static tools would see two of each module."""
     broken = uses(package_files(), ["ringdict"], {})
+    assert not broken, report(broken)
+
+
+def test_nothing_follows_from_a_hash_that_each_process_draws_anew() -> None:
+    """`hash(b"...")` gave operations of a test their ids: once in 25 processes two were the same."""
+    broken = [
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in [*package_files(), *(checkout() / "tests").rglob("*.py")]
+        if name_of(path) not in MAY_HASH
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "hash"
+    ]
     assert not broken, report(broken)
 
 

@@ -39,7 +39,7 @@ def put(
         0,
         ack,
         floor,
-        (name or hash(body) % 99).to_bytes(16, "big"),
+        name.to_bytes(16, "big") if name else b"unnamed:" + body[:8].rjust(8),
     )
 
 
