@@ -1,0 +1,58 @@
+"""What may be written to run nodes and to look after a cluster of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .parser import as_json, command, notation, yes
+
+if TYPE_CHECKING:
+    from .parser import Commands, Run
+
+
+def add_node(groups: Commands, run: Run) -> None:
+    """`ringdict node`."""
+    node = command(groups, "node", "run a node of a cluster")
+    node.epilog = "every option has a variable: --secret-file is RINGDICT_SECRET_FILE"
+    node.set_defaults(run=run)
+    for option, value, words in (
+        ("--listen", "HOST:PORT", "where to listen (127.0.0.1:7447)"),
+        ("--advertise", "HOST:PORT", "where others reach this node, if elsewhere"),
+        ("--join", "HOST:PORT,…", "nodes of the cluster to join"),
+        ("--data", "FOLDER", "where it keeps what it has; an embedded folder may be handed to it"),
+        ("--secret-file", "FILE", "the cluster's secret, the same for all nodes and clients"),
+        ("--durability", "WHEN", "of entries: interval, fsync, none (interval)"),
+        ("--replicas", "N", "how many nodes have each key, in a cluster that is founded (3)"),
+        ("--zone", "NAME", "what fails together with this node; copies go to different zones"),
+        ("--weight", "N", "how much it takes, compared to others (1)"),
+        ("--ready-file", "FILE", "a file that stands while the node serves"),
+        ("--log", "FORM", "console or json (json, unless standard error is a terminal)"),
+        ("--log-level", "LEVEL", "debug, info, warning (info)"),
+    ):
+        node.add_argument(option, metavar=value, help=words)
+    node.add_argument("--found", action="store_true", help="found a cluster, if this node is in none")
+    node.add_argument("--insecure", action="store_true", help="do without a secret off this host, too")
+
+
+def add_ring(groups: Commands, run: Run) -> None:
+    """`ringdict status`, `ring`, `leave`, `remove`, `join-cancel`."""
+    status = command(groups, "status", "tell how the nodes of a cluster are")
+    probe = status.add_mutually_exclusive_group()
+    probe.add_argument("--live", action="store_true", help="only whether the first node of the URL answers")
+    probe.add_argument("--ready", action="store_true", help="only whether it is ready to serve")
+    ring = command(groups, "ring", "tell who owns what; with KEY, the way of one key")
+    ring.add_argument("key", metavar="KEY", nargs="?", default="", help="text, or what an option says")
+    ring.add_argument("--dict", metavar="NAME", help="the Dict that KEY is in")
+    ring.add_argument("-e", "--environment", metavar="NAME", help="where to look (RINGDICT_ENVIRONMENT)")
+    notation(ring, "KEY is a Python literal")
+    leave = command(groups, "leave", "have a node hand over what it holds, and leave the ring")
+    remove = command(groups, "remove", "take a dead node out of the ring")
+    cancel = command(groups, "join-cancel", "have a node that is joining not join")
+    for parser in (leave, remove, cancel):
+        parser.add_argument("name", metavar="NODE", help="its address, or the beginning of its id")
+        yes(parser)
+    for word, parser in groups.choices.items():
+        if word in ("status", "ring", "leave", "remove", "join-cancel"):
+            parser.set_defaults(run=run, command=word)
+            parser.add_argument("--cluster", metavar="URL", help="ringdict://host:port (RINGDICT_URL)")
+            as_json(parser)
