@@ -166,7 +166,8 @@ class LeaderDesk:
         asker.note(Fate.BEGUN)
         clearing = _Clearing(asker, not_led, len(mine), lambda: self._end(asker))
         for leadership in mine:
-            leadership.clear(clear.dict_id, clear.operation_id, clearing.part(leadership.partition))
+            part = clearing.part(leadership.partition)
+            leadership.clear(clear.dict_id, clear.operation_id, part, ends=clear.ends)
         if not mine:
             clearing.finish()
 
@@ -202,7 +203,8 @@ class _Clearing:
         self._not_led = not_led
         self._left = parts_count
         self._finished = finished
-        self._done: list[int] = []
+        #: By partition: the version of what was chosen.
+        self._done: dict[int, int] = {}
 
     def part(self, partition: int) -> Callable[[Reply], None]:
         """Where one partition answers."""
@@ -210,7 +212,7 @@ class _Clearing:
         def answered(reply: Reply) -> None:
             self._left -= 1
             if isinstance(reply, Acted):
-                self._done.append(partition)
+                self._done[partition] = reply.version
             if not self._left:
                 self.finish()
 
@@ -218,5 +220,6 @@ class _Clearing:
 
     def finish(self) -> None:
         """Nothing is missing: answer."""
-        self._asker.answer(Cleared(0, sorted(self._done), self._not_led))
+        done = sorted(self._done)
+        self._asker.answer(Cleared(0, done, self._not_led, tuple(self._done[each] for each in done)))
         self._finished()

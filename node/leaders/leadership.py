@@ -34,7 +34,7 @@ from .record import BUCKETS, CLEAR_BUCKET, SUM_BYTES, Record, bucket_of, dict_of
 from .request import Fate
 from .round import Rounds
 from .settlement import Settlement
-from .successor import clearing, ended, successor
+from .successor import clearing, ended, is_ended, successor
 from .verdict import NEEDS_PLAIN, Change, Seen, Told, decide, find, never, see
 from .work import Work
 
@@ -88,7 +88,7 @@ class Leadership:
         self._highest = max(token for token, _ in pledges.values())
         self._queues: dict[bytes, deque[Work]] = {}
         #: Of each Dict that is being cleared: those that wait for their turn, the first being carried out.
-        self._clears: dict[bytes, deque[tuple[bytes, Callable[[Reply], None]]]] = {}
+        self._clears: dict[bytes, deque[tuple[bytes, bool, Callable[[Reply], None]]]] = {}
         #: Names that wait for such a `clear`.
         self._stopped: dict[bytes, list[bytes]] = {}
         self._grants = GrantClock(self.begun_ns)
@@ -269,6 +269,9 @@ class Leadership:
         if self._is_given_up(work):
             self._drop(work)
             return
+        if is_ended(self.acceptor.record(self.partition, dict_of(work.name))):
+            self._finish(work, Refused(0, Reason.NO_DICT, "the Dict was deleted", NO_MARK))
+            return
         seen = self._see(work.name, plain)
         if work.act.verb == Verb.CANCEL:
             self._cancel(work, seen)
@@ -349,17 +352,19 @@ class Leadership:
 
     # -- clear -------------------------------------------------------------------------------------
 
-    def clear(self, dict_id: bytes, operation_id: bytes, answer: Callable[[Reply], None]) -> None:
-        """Make all of a Dict absent here."""
+    def clear(
+        self, dict_id: bytes, operation_id: bytes, answer: Callable[[Reply], None], *, ends: bool = False
+    ) -> None:
+        """Make all of a Dict absent here; `ends`: and have nothing decided about it any more."""
         queue = self._clears.setdefault(dict_id, deque())
-        queue.append((operation_id, answer))
+        queue.append((operation_id, ends, answer))
         if len(queue) == 1:
             self._when_settled([CLEAR_BUCKET], lambda: self._clear_next(dict_id))
 
     def _clear_next(self, dict_id: bytes) -> None:
-        operation_id, answer = self._clears[dict_id][0]
+        operation_id, ends, answer = self._clears[dict_id][0]
         before = self.acceptor.record(self.partition, dict_id)
-        record = clearing(before, self.next_order(), operation_id, self._token(0))
+        record = clearing(before, self.next_order(), operation_id, self._token(0), ends=ends)
 
         def chosen() -> None:
             answer(Acted(0, True, record.token))
@@ -385,7 +390,7 @@ class Leadership:
             for work in queue:
                 work.depose()
         for waiting in self._clears.values():
-            for _, answer in waiting:
+            for _, _, answer in waiting:
                 answer(Unknown(0, "the leader was deposed while it was being decided"))
 
     def validate(self) -> None:

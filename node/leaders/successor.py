@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..store import layout
 from .ballot import Order
 from .record import Record, Result
 from .verdict import Change, Seen
+
+ENDED: Final = b"\x01"
+"""The body of the record of a `clear` that ended its Dict."""
 
 
 def successor(
@@ -43,13 +48,20 @@ def ended(held: Record, order: Order, operation_id: bytes, token: int) -> Record
     ).remember(held.results, complete=held.complete)
 
 
-def clearing(before: Record | None, order: Order, operation_id: bytes, token: int) -> Record:
-    """The record that covers all of a Dict in a partition."""
+def is_ended(cleared: Record | None) -> bool:
+    """Whether what a Dict's `clear` made says that the Dict is no more."""
+    return cleared is not None and cleared.body is not None
+
+
+def clearing(
+    before: Record | None, order: Order, operation_id: bytes, token: int, *, ends: bool = False
+) -> Record:
+    """The record that covers all of a Dict in a partition; `ends`: for ever. Once ended it stays so."""
     return Record(
         order=order,
         born=order,
         operation_id=operation_id,
         parent_id=b"" if before is None else before.operation_id,
         token=token,
-        body=None,
+        body=ENDED if ends or is_ended(before) else None,
     )

@@ -31,6 +31,8 @@ class Seen(NamedTuple):
     version: int
     body: bytes | None
     """What is seen, of both planes; None: absent."""
+    hidden: int = 0
+    """Up to which version what was there is hidden, by a removal or a `clear`."""
 
 
 class Change(NamedTuple):
@@ -63,7 +65,7 @@ def see(record: Record | None, cleared: Record | None, plain: PlainEntry | None)
         return Seen(record, held, plain.version, plain.body)
     if held is not None:
         return Seen(record, held, held.token, held.body)
-    return Seen(record, None, 0, None)
+    return Seen(record, None, 0, None, hidden)
 
 
 def decide(act: Act, seen: Seen) -> tuple[Change | None, Told]:
@@ -79,8 +81,8 @@ def decide(act: Act, seen: Seen) -> tuple[Change | None, Told]:
             return _pop(act, seen)
         case Verb.RELEASE | Verb.EXTEND:
             return _of_holder(act, seen)
-        case _:
-            return None, Told(seen.body is not None, seen.version, seen.body)
+        case _:  # a get
+            return None, Told(seen.body is not None, seen.version or seen.hidden, seen.body)
 
 
 def _put_if_absent(act: Act, seen: Seen) -> tuple[Change | None, Told]:
@@ -100,18 +102,28 @@ def _replace(act: Act, seen: Seen) -> tuple[Change | None, Told]:
 def _increment(act: Act, seen: Seen) -> tuple[Change | None, Told]:
     start = decode_number(act.initial if seen.body is None else seen.body)
     delta = decode_number(act.body)
-    if start is None or delta is None:
+    total = None if start is None or delta is None else _sum(start, delta)
+    if total is None:
         absent = seen.body is None and not act.initial
-        return None, Told(False, seen.version, invalid=not absent)
-    total = encode_number(start + delta)
+        return None, Told(False, seen.version, seen.body, invalid=not absent)
     kept_ms = act.ttl_ms if seen.held is None else seen.held.ttl_ms
     return Change(total, kept_ms, takes=seen.held is None, result=total), Told(True, None, total)
 
 
+def _sum(start: float, delta: float) -> bytes | None:
+    """Of two numbers; None: one is a float, and the other an int too large for one."""
+    try:
+        return encode_number(start + delta)
+    except OverflowError:
+        return None
+
+
 def _pop(act: Act, seen: Seen) -> tuple[Change | None, Told]:
-    if seen.body is None or (act.verb == Verb.POP_IF and seen.version != act.version):
+    if seen.body is None:
+        return None, Told(False, 0 if act.verb == Verb.POP_IF else seen.hidden)
+    if act.verb == Verb.POP_IF and seen.version != act.version:
         return None, Told(False, seen.version)
-    return Change(None, 0, takes=False), Told(True, seen.version, seen.body)
+    return Change(None, 0, takes=False), Told(True, None, seen.body)
 
 
 def _of_holder(act: Act, seen: Seen) -> tuple[Change | None, Told]:

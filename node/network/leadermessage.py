@@ -217,7 +217,8 @@ class Act(Request, tag=114):
 
 
 class Acted(Reply, tag=115):
-    """It is decided. `version` and `body` are of what stands there, or, of a pop, of what stood there.
+    """It is decided. `version` and `body` are of what stands there; of a pop, `body` is of what stood there
+    and `version` of its removal. Where a get or a pop found nothing, `version` is that of what hides the key.
 
     `happened`: stored, replaced, added, there, removed, extended, held; `invalid`: the value is no number.
     """
@@ -236,17 +237,21 @@ class NotLed(Reply, tag=116):
 
 
 class Clear(Request, tag=117):
-    """Make all of a Dict absent in these partitions, each under its ballot (as `Act`)."""
+    """Make all of a Dict absent in these partitions, each under its ballot (as `Act`). `ends`: for ever; from
+    then on nothing is decided about the Dict's keys there any more."""
 
     ballots: list[tuple[Natural, Ballot]]
     ticket: Natural
     operation_id: Id
     low: Natural
     dict_id: DictId
+    ends: bool = False
 
 
 class Cleared(Reply, tag=118):
-    """In these partitions it is done; in these it was not, and never will be; in all others nobody knows."""
+    """In these partitions it is done; in these it was not, and never will be; in all others nobody knows.
+    `tokens`: for each of `done`, the version below which everything is absent there."""
 
     done: list[Natural]
     not_led: list[Natural]
+    tokens: tuple[Natural, ...] = ()
