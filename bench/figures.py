@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,8 +42,11 @@ class Unit:
         return three_digits(figure * self.scale)
 
     def speedup(self, figure: float, other: float) -> float:
-        """How many times as good `figure` is as `other`."""
-        return figure / other if self.more_is_better else other / figure
+        """How many times as good `figure` is as `other`. Files may well grow by nothing at all."""
+        above, below = (figure, other) if self.more_is_better else (other, figure)
+        if not below:
+            return math.inf if above else 1.0
+        return above / below
 
     def at_par(self, figure: float, calibration_s: float) -> float:
         """The figure on a machine whose calibration loop takes `PAR_S`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from ringdict.bench import plot, report
 from ringdict.bench.__main__ import main
 from ringdict.bench.circumstances import Circumstances
-from ringdict.bench.figures import MICROSECONDS, PER_SECOND, Sheet, Summary
+from ringdict.bench.figures import MEGABYTES, MICROSECONDS, PER_SECOND, Sheet, Summary
 from ringdict.bench.interrupt import EXIT_CODE, held
 from ringdict.bench.loop import Row, compile_async_loop, compile_loop
 from ringdict.bench.operation import OPERATIONS, Operation
@@ -62,6 +63,11 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 def test_more_calls_a_second_are_faster() -> None:
     assert sheet_of(ours=[300.0], theirs=[100.0]).speedups(PER_SECOND, "ours", "theirs") == [3.0]
+
+
+def test_a_figure_of_nothing_at_all_is_compared_too() -> None:
+    sheet = sheet_of(ours=[0.0, 0.0, 2.0], theirs=[0.0, 2.0, 0.0])
+    assert sheet.speedups(MEGABYTES, "ours", "theirs") == [1.0, math.inf, 0.0]
 
 
 def test_at_par_takes_the_machine_out_of_a_figure() -> None:
