@@ -10,7 +10,7 @@ from ..exception import ProtocolError
 from .config import PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from .disk.durability import Durability
 from .network.bus import Bus
-from .network.message import Mark, Reply, Request
+from .network.message import Mark, Message, Reply, Request
 from .network.peermessage import AskFloor
 from .network.wire import decode
 from .replicas.admission import Admission
@@ -94,6 +94,8 @@ class Keeping:
             status,
         )
         self.view: RingView | None = None
+        #: Who gets what is neither a question nor an answer, with where it came from.
+        self.on_statement: Callable[[Address, Message], None] = _nobody_listens
         #: Frames that were no message.
         self.strange_count = 0
         self._handlers: dict[type[Request], Handler] = {}
@@ -128,6 +130,7 @@ class Keeping:
             self.bus.hear(source, message)
             return
         if not isinstance(message, Request):
+            self.on_statement(source, message)
             return
         mark: Mark | None = getattr(message, "mark", None)
         if mark is not None and self.view is not None and mark != self.view.mark:
@@ -153,3 +156,7 @@ class Keeping:
         """Assert what must always hold."""
         self.bus.validate()
         self.coordinator.validate()
+
+
+def _nobody_listens(_source: Address, _message: Message) -> None:
+    """Of a node that takes no part in leading."""

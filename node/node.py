@@ -25,6 +25,7 @@ from .config import FLOOR_TIMEOUT_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
 from .disk.durability import Durability
 from .epochs.epochs import Epochs
 from .keeping import Keeping
+from .leading import Leading
 from .members.gossiping import Gossiping
 from .network.message import Mark, Reply
 from .network.peermessage import AskDecree, TellDecree
@@ -69,6 +70,7 @@ class Node:
     """One member of a cluster, or one that is about to be."""
 
     keeping_class = Keeping
+    leading_class = Leading
 
     def __init__(self, world: World, settings: NodeSettings) -> None:
         self._world = world
@@ -111,6 +113,7 @@ class Node:
             status=self.status,
             tail_lost=settings.tail_lost,
         )
+        self.leading = self.leading_class(world, decisions, self.keeping, self.gossiping, self._heard)
         self.epochs = Epochs(
             world,
             decisions,
@@ -189,6 +192,7 @@ class Node:
         self._world.trace("epoch", number=view.epoch, members=len(view.members))
         self.gossiping.set_ring(view)
         self.keeping.set_view(view)
+        self.leading.set_view(view)
         self._announcer.changed()
         if len(view.members) > 1:
             self.keeping.entries.commit(binding(view.decree.cluster_id), lambda _error: None)
@@ -291,5 +295,6 @@ class Node:
         """Assert what must always hold."""
         self.gossiping.validate()
         self.keeping.validate()
+        self.leading.validate()
         self.epochs.validate()
         assert self.keeping.view is self.epochs.view

@@ -16,7 +16,7 @@ from ..world import NodeId
 class Electorate:
     """The acceptors of one partition, by one ring."""
 
-    __slots__ = ("_numbers", "_sets", "everyone", "row", "since")
+    __slots__ = ("_numbers", "_sets", "everyone", "is_simple", "row", "since")
 
     def __init__(self, view: RingView, partition: int) -> None:
         decree = view.decree
@@ -24,6 +24,8 @@ class Electorate:
         self.row = view.owners(partition)
         self.since = decree.since[partition]
         self._sets = decree.acceptor_sets(partition)
+        #: Whether there is one set: the present replicas.
+        self.is_simple = len(self._sets) == 1
         named = sorted(set(b"".join(self._sets)))
         #: All that are asked for promises, in order of seniority.
         self.everyone = tuple(view.members[number] for number in named)

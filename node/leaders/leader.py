@@ -33,6 +33,7 @@ from ..world import NS_PER_S, NodeId, Storage, Timer, World
 from .acceptor import Acceptor, Chosen
 from .ballot import Ballot, Order
 from .candidacy import Candidacies, Candidacy
+from .door import Door, OpenDoor
 from .electorate import Electorate
 from .heartbeat import Heartbeats
 from .leaderconfig import (
@@ -77,7 +78,7 @@ class Leaders:
     candidacies_class: ClassVar[type[Candidacies]] = Candidacies
     desk_class: ClassVar[type[LeaderDesk]] = LeaderDesk
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
         self,
         world: World,
         storage: Storage,
@@ -88,8 +89,10 @@ class Leaders:
         stamp: Callable[[int], int],
         apply: Callable[[list[Chosen]], None],
         hear_mark: Callable[[NodeId, Mark], None],
+        door: Door | None = None,
     ) -> None:
         self.world = world
+        self.door = door or OpenDoor()
         self.plain = plain
         self.stamp = stamp
         self._apply = apply
@@ -108,7 +111,7 @@ class Leaders:
         self.view: RingView | None = None
         self.desk = self.desk_class(self, bus)
         self._electorates: dict[int, Electorate] = {}
-        self._viewed_ns = 0
+        self.viewed_ns = 0
         self._beaten_ns = 0
         #: Since when each partition has had no leader that is heard of.
         self._leaderless_ns: dict[int, int] = {}
@@ -122,7 +125,7 @@ class Leaders:
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
         self.view = view
-        self._viewed_ns = self.world.now_ns()
+        self.viewed_ns = self.world.now_ns()
         mine = [partition for partition in range(view.decree.partitions) if view.owns(partition)]
         self._electorates = {partition: Electorate(view, partition) for partition in mine}
         for partition, leadership in list(self.leaderships.items()):
@@ -311,7 +314,7 @@ class Leaders:
         since_ns = self._leaderless_ns.setdefault(partition, now_ns)
         if now_ns < self._backoff_ns.get(partition, 0):
             return
-        unknown = now_ns - self._viewed_ns < _STICKY_NS  # nobody can have been heard yet
+        unknown = now_ns - self.viewed_ns < _STICKY_NS  # nobody can have been heard yet
         before = electorate.row[: electorate.row.index(self.me)]
         rank = sum(1 for node in before if unknown or self.heartbeats.hears(node))
         if now_ns - since_ns >= rank * _RANK_NS:

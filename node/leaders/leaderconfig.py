@@ -18,6 +18,10 @@ RESIGN_S = 0.5
 """A leader without answers of a majority for so long says that it is none: below `STICKY_S`, so that a cut
 one-way wedges nothing."""
 
+LOST_S = 0.8
+"""A partition of whose owners no quorum has answered for so long is held for lost, and whoever asks for an
+operation is told so at once: three heartbeats, as `STICKY_S`."""
+
 RANK_WAIT_S = 0.4
 """How much longer the next in a row waits before it tries to lead, too: the one before it takes a few
 milliseconds, unless it reaches no majority."""
@@ -69,6 +73,10 @@ SESSION_RESULTS_MAX = 1_024
 
 QUEUE_REQUESTS_MAX = 512
 """Operations that wait for one key: about a second of them."""
+
+PLAIN_READ_S = 0.5
+"""For a majority of owners to tell a key's plain value, and to take the newest: as long as a leader stays one
+without a majority."""
 
 RELAY_S = 1.0
 """How long an answer from the leader is waited for on behalf of a client that cannot reach it."""

@@ -11,7 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -24,7 +24,9 @@ from ..network.wire import encode
 from ..ringview import NO_MARK, RingView
 from ..world import NS_PER_S, Address, NodeId, World
 from .ballot import Ballot
-from .leaderconfig import RELAY_S
+from .door import Door
+from .electorate import Electorate
+from .leaderconfig import LOST_S, RELAY_S, STICKY_S
 from .record import name_of
 from .request import SESSION_BYTES, Fate, Session, Sessions
 from .work import Asker, Work
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from .leadership import Leadership
 
 _RELAY_NS = int(RELAY_S * NS_PER_S)
+_LOST_NS = int(LOST_S * NS_PER_S)
+_STICKY_NS = int(STICKY_S * NS_PER_S)
 
 
 class LeadingNode(Protocol):
@@ -47,6 +51,8 @@ class LeadingNode(Protocol):
     heartbeats: Heartbeats
     leaderships: dict[int, Leadership]
     view: RingView | None
+    viewed_ns: int
+    door: Door
 
 
 class LeaderDesk:
@@ -61,6 +67,8 @@ class LeaderDesk:
         self.sessions = Sessions()
         #: What is under way, by operation.
         self._askers: dict[bytes, Asker] = {}
+        #: Who has a say in what, by the view that it was made for.
+        self._everywhere: tuple[RingView | None, list[Electorate]] = None, []
 
     # -- who leads what ----------------------------------------------------------------------------
 
@@ -73,9 +81,31 @@ class LeaderDesk:
             self._refuse(source, greet.number, Reason.INVALID, f"a session has {SESSION_BYTES} bytes")
         else:
             ticket = self.sessions.greet(greet.session).ticket
-            self._send(source, Greeted(greet.number, self._me, self._boot, ticket, self._ballots()))
+            ballots = self.ballots()
+            lost = self.lost({partition for partition, _ in ballots})
+            self._send(source, Greeted(greet.number, self._me, self._boot, ticket, ballots, tuple(lost)))
 
-    def _ballots(self) -> list[tuple[int, Ballot]]:
+    def lost(self, led: Collection[int]) -> list[int]:
+        """Partitions that nobody leads and nobody can: of some set that must agree no quorum answers here."""
+        view, now_ns = self._node.view, self._world.now_ns()
+        if view is None or now_ns - self._node.viewed_ns < _STICKY_NS:
+            return []  # nobody can have answered yet
+        if self._everywhere[0] is not view:
+            every = [Electorate(view, partition) for partition in range(view.decree.partitions)]
+            self._everywhere = view, every
+        answered = self._node.heartbeats.answered(_LOST_NS)
+        known: dict[tuple[NodeId, ...], bool] = {}
+        lost: list[int] = []
+        for partition, electorate in enumerate(self._everywhere[1]):
+            if partition not in led:
+                agreed = known.get(electorate.everyone) if electorate.is_simple else None
+                if agreed is None:
+                    agreed = known[electorate.everyone] = electorate.agreed(answered)
+                if not agreed:
+                    lost.append(partition)
+        return lost
+
+    def ballots(self) -> list[tuple[int, Ballot]]:
         node, view = self._node, self._node.view
         ballots = {partition: leadership.ballot for partition, leadership in node.leaderships.items()}
         for partition in range(0 if view is None else view.decree.partitions):
@@ -104,6 +134,13 @@ class LeaderDesk:
         if act.verb == Verb.CANCEL and act.body[:SESSION_BYTES] != act.operation_id[:SESSION_BYTES]:
             self._refuse(source, act.number, Reason.INVALID, "only who asked for it cancels an operation")
             return
+        if not self._node.door.knows(act.dict_id):
+            self._ask_for_dict(source, act, partition)
+            return
+        reason, fault = self._node.door.fault(act)
+        if fault:
+            self._refuse(source, act.number, reason, fault)
+            return
         leadership = self._node.leaderships.get(partition)
         name = name_of(act.dict_id, act.key)
         if leadership is None or leadership.ballot != act.ballot or leadership.yielding:
@@ -118,6 +155,17 @@ class LeaderDesk:
             work = Work(act, name, asker)
             work.finished = lambda: self._end(asker)
             leadership.take(work)
+
+    def _ask_for_dict(self, source: Address, act: Act, partition: int) -> None:
+        """Others may know the Dict: look again once they were asked."""
+
+        def asked() -> None:
+            if self._node.door.knows(act.dict_id):
+                self._take(source, act, partition)
+            else:
+                self._refuse(source, act.number, Reason.NO_DICT, "no such Dict")
+
+        self._node.door.find(act.dict_id, asked)
 
     def _admit(self, source: Address, request: Act | Clear, ballot: Ballot | None) -> Asker | None:
         """Who asks, if this is the first time; None: it was answered."""

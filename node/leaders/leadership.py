@@ -330,8 +330,9 @@ class Leadership:
 
     def _bar(self, work: Work, seen: Seen, then: Callable[[], None]) -> None:
         """Have what stands there, absence included, accepted anew."""
-        if seen.record is None:
-            record = self._record_of(work, Change(None, 0, takes=False), seen)
+        if seen.record is None:  # with no token: it hides no plain value
+            nothing = Change(None, 0, takes=False)
+            record = successor(seen, nothing, self.next_order(), work.asker.operation_id, 0, work.act.key)
         else:
             record = msgspec.structs.replace(seen.record, order=self.next_order())
         work.begin()

@@ -187,12 +187,14 @@ class Greet(Request, tag=112):
 
 class Greeted(Reply, tag=113):
     """With `ticket` this session's requests are taken by the start `boot` of `node`. `ballots`: who leads
-    which partition, as far as it knows."""
+    which partition, as far as it knows; `lost`: partitions that nobody leads and nobody can, as that node
+    sees it, for want of a quorum. Those in neither are being elected."""
 
     node: Id
     boot: Natural
     ticket: Natural
     ballots: list[tuple[Natural, Ballot]]
+    lost: tuple[Natural, ...] = ()
 
 
 class Act(Request, tag=114):
@@ -255,3 +257,29 @@ class Cleared(Reply, tag=118):
     done: list[Natural]
     not_led: list[Natural]
     tokens: tuple[Natural, ...] = ()
+
+
+class Wait(Request, tag=119):
+    """Tell when a key is not held any more with the token `version`: for whoever wants to take it. Asked of
+    the leader with that ballot."""
+
+    ballot: Ballot
+    dict_id: DictId
+    key: bytes
+    version: Natural
+
+
+class Freed(Reply, tag=120):
+    """Look again. It says no more than that: the key is free, or its leader is gone."""
+
+
+class EndDict(Request, tag=121):
+    """End the life of a Dict, of which all partitions were cleared."""
+
+    dict_id: DictId
+
+
+class Ended(Reply, tag=122):
+    """A majority of all members know it. `happened`: that there was one."""
+
+    happened: bool

@@ -65,6 +65,8 @@ class Reason(IntEnum):
     """An operation that clusters cannot do yet."""
     MISMATCH = 13
     """The entry is at another version than was named; `detail` is it, 0 for absent."""
+    NO_QUORUM = 14
+    """No majority of those who decide about it can be reached."""
 
 
 class Message(msgspec.Struct, array_like=True, gc=False):

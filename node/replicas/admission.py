@@ -43,14 +43,14 @@ class Admission:
         self._replica = replica
         self._exchange = exchange
         self._behind = behind
-        self._value_bytes_max = min(value_bytes_max, FRAME_VALUE_BYTES_MAX)
+        self.value_bytes_max = min(value_bytes_max, FRAME_VALUE_BYTES_MAX)
         self._view: RingView | None = None
-        self._is_closed = False
+        self.is_closed = False
         self.refused_count = 0
 
     def close(self) -> None:
         """Take no more requests: this node is about to end."""
-        self._is_closed = True
+        self.is_closed = True
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
@@ -67,7 +67,7 @@ class Admission:
         view = self._view
         if view is None:
             return self.refuse(source, request, Reason.NOT_SERVING, "in no ring")
-        if self._is_closed:
+        if self.is_closed:
             return self.refuse(source, request, Reason.NOT_SERVING, "this node is going down")
         if epoch != view.epoch:
             if epoch > view.epoch:
@@ -151,8 +151,8 @@ class Admission:
             return Reason.INVALID, fault
         bodies = [body for _, body in request.items] if isinstance(request, PutMany) else [request.body]
         size_bytes = max(map(len, bodies))
-        if size_bytes > self._value_bytes_max:
-            fault = f"a value has {size_bytes} bytes, and {self._value_bytes_max} at the most"
+        if size_bytes > self.value_bytes_max:
+            fault = f"a value has {size_bytes} bytes, and {self.value_bytes_max} at the most"
         return Reason.TOO_LARGE, fault
 
     def refuse(self, source: Address, request: Request, reason: Reason, text: str) -> bool:

@@ -31,6 +31,9 @@ STATE = SYSTEM + b"state\0"
 SWEEP = SYSTEM + b"sweep\0"
 HEARTBEAT = SYSTEM + b"beat\0"
 
+CATALOGUE = (2).to_bytes(DICT_ID_BYTES, "big")
+"""Where leaders decide who makes a Dict: never an entry, only records (docs/atomics.md)."""
+
 EXPIRY = (1).to_bytes(DICT_ID_BYTES, "big")
 EXPIRY_KEY = Struct(">8s8sQQ")
 """Index id, Dict id, expires_ms, hash of the key."""

@@ -120,7 +120,7 @@ def test_an_answer_that_fits_into_no_frame_becomes_a_refusal() -> None:
 def test_a_request_that_fits_into_no_frame_when_it_is_passed_on_ends_no_node() -> None:
     cluster = Cluster()
     for number in range(3):
-        cluster.keeping(number).admission._value_bytes_max = FRAME_BYTES_MAX
+        cluster.keeping(number).admission.value_bytes_max = FRAME_BYTES_MAX
     items = [(KEY, bytes(FRAME_BYTES_MAX // 2)), (KEY + b"2", b"")]
     put = PutMany(1, cluster.epoch, cluster.dict_id, items, 0, Ack.ALL, 0, OPERATION)
     items[1] = (KEY + b"2", bytes(FRAME_BYTES_MAX - len(encode(put)) - 3))  # its length takes more, too
@@ -134,7 +134,7 @@ def test_no_value_is_taken_that_fits_into_no_frame() -> None:
     cluster = Cluster()
     admission = cluster.keeping(0).admission
     anew = Admission(cluster.keeping(0).bus, cluster.keeping(0).replica, admission._exchange, print, 1 << 30)
-    assert anew._value_bytes_max == FRAME_VALUE_BYTES_MAX
+    assert anew.value_bytes_max == FRAME_VALUE_BYTES_MAX
 
 
 @pytest.mark.deep

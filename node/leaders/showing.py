@@ -1,0 +1,71 @@
+"""What is chosen becomes what readers see: an entry in the replica, merged like any other.
+
+Rules of this file:
+1. The entry follows from the record alone, so all replicas have the same bytes. Its version is the record's
+   token; no node ever gives a stamp under the number `NOBODY`.
+2. A record without a value is a tombstone. It is above all that the operation saw, so a late put or an old
+   hint loses against it.
+3. A time to live ends for readers at the token's instant plus itself. What decides who may take the key next
+   is the leader's own clock alone.
+4. Locks and the catalogue are no entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+from ...exception import Error
+from ...ring.partition import dict_seed
+from ..clock import COUNTER_BITS
+from ..replicas.replica import Replica
+from ..replicas.stamper import Stamper
+from ..store.entry import ATOMIC, TOMBSTONE, Stored, encode
+from ..store.layout import DICT_ID_BYTES
+from ..world import World
+from .acceptor import Chosen
+from .plane import is_shown, place_of
+from .record import Record
+
+NOBODY: Final = 0
+
+
+class Showing:
+    """One node's."""
+
+    def __init__(self, world: World, replica: Replica, stamper: Stamper) -> None:
+        self._world = world
+        self._replica = replica
+        self._stamper = stamper
+
+    def show(self, chosen: Sequence[Chosen]) -> None:
+        """Show records."""
+        rows: list[tuple[bytes, bytes]] = []
+        for partition, name, record in chosen:
+            self._stamper.see(record.token)
+            if is_shown(name) and record.token:
+                rows.append((place_of(partition, name), entry_of(name, record)))
+        if rows:
+            self._replica.apply(rows, self._shown)
+
+    def _shown(self, error: Error | None, _newer: int) -> None:
+        """A full disk shows nothing new. What is decided stands all the same, and comes when replicas
+        compare."""
+        if error is not None:
+            self._world.trace("not shown", why=str(error))
+
+
+def entry_of(name: bytes, record: Record) -> bytes:
+    """The entry of a record."""
+    key = record.long_key or name[DICT_ID_BYTES:]
+    flags = ATOMIC if record.body is not None else ATOMIC | TOMBSTONE
+    expires_ms = 0
+    if record.ttl_ms and record.body is not None:
+        expires_ms = (record.token >> COUNTER_BITS) + record.ttl_ms
+    entry = Stored(
+        flags, record.token, NOBODY, record.token, expires_ms, record.operation_id, record.long_key,
+        record.body or b"",
+    )  # fmt: skip
+    return encode(entry, xxh3_64_intdigest(key, dict_seed(name[:DICT_ID_BYTES])))

@@ -1,0 +1,83 @@
+"""A node's part in leading partitions, wired to its replica, its clock and its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .keeping import Keeping
+from .leaders.admittance import Admittance
+from .leaders.leader import Leaders
+from .leaders.plane import PlainPlane
+from .leaders.showing import Showing
+from .network.leadermessage import Act, Clear, Greet
+from .network.message import Mark, Message, Request
+from .replicas.replicadesk import Handler
+from .replicas.service import Presence
+from .ringview import RingView
+from .world import Address, NodeId, Storage, World
+
+
+class Leading:
+    """One node's. `decisions` is its always synced storage; `heard` is told which ring a node goes by.
+
+    The class of the core is named here, so that the simulator can put wrong ones in its place.
+    """
+
+    leaders_class = Leaders
+
+    def __init__(
+        self,
+        world: World,
+        decisions: Storage,
+        keeping: Keeping,
+        presence: Presence,
+        heard: Callable[[NodeId, Mark], None],
+    ) -> None:
+        self._presence = presence
+        stamper = keeping.stamper
+        self._plane = PlainPlane(world, keeping.bus, keeping.replica, stamper, heard)
+        self.leaders = self.leaders_class(
+            world,
+            decisions,
+            presence,
+            keeping.bus,
+            self._plane,
+            stamp=stamper.stamp_at_once,
+            apply=Showing(world, keeping.replica, stamper).show,
+            hear_mark=heard,
+            door=Admittance(keeping.admission),
+        )
+        keeping.on_statement = self._on_statement
+        keeping.add_handlers(self._handlers())
+
+    def set_view(self, view: RingView) -> None:
+        """Go by a newer ring."""
+        self._plane.set_view(view)
+        self.leaders.set_view(view)
+
+    def _on_statement(self, source: Address, message: Message) -> None:
+        """Only who says it of itself, from where it is known to be, is listened to."""
+        node: bytes = getattr(message, "node", b"")
+        if node and self._presence.address_of(NodeId(node)) == source:
+            self.leaders.on_message(message)
+
+    def _handlers(self) -> dict[type[Request], Handler]:
+        desk = self.leaders.desk
+
+        def on_greet(source: Address, request: Request) -> None:
+            assert isinstance(request, Greet)
+            desk.on_greet(source, request)
+
+        def on_act(source: Address, request: Request) -> None:
+            assert isinstance(request, Act)
+            desk.on_act(source, request)
+
+        def on_clear(source: Address, request: Request) -> None:
+            assert isinstance(request, Clear)
+            desk.on_clear(source, request)
+
+        return {Greet: on_greet, Act: on_act, Clear: on_clear}
+
+    def validate(self) -> None:
+        """Assert what must always hold."""
+        self.leaders.validate()
