@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from .client.config import SECRET_BYTES_MAX
 from .exception import Error, InvalidError, UnavailableError
 from .gossip.config import SECRET_BYTES_MIN, ZONE_BYTES_MAX
+from .node.config import FRAME_VALUE_BYTES_MAX, VALUE_BYTES_DEFAULT
 from .node.disk.durability import Durability
 from .node.network.sockets import join_address, split_address
 from .node.world import Address
-from .ring.config import REPLICAS_DEFAULT, REPLICAS_MAX, WEIGHTS_MAX
+from .ring.config import (
+    FOUND_PARTITIONS_MAX,
+    FOUND_PARTITIONS_MIN,
+    PARTITIONS_DEFAULT,
+    REPLICAS_DEFAULT,
+    REPLICAS_MAX,
+    WEIGHTS_MAX,
+)
 
 if TYPE_CHECKING:
     from .client.shell.arguments import Arguments
@@ -55,6 +63,8 @@ class Launch:
     secret: bytes
     durability: Durability
     replicas: int
+    partitions: int
+    value_bytes_max: int
     zone: str
     weight: int
     insecure: bool
@@ -89,7 +99,7 @@ class _Words:
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise InvalidError(f"--{name} is from {least} to {most}, not {text!r}")
+            raise InvalidError(f"--{name.replace('_', '-')} is from {least} to {most}, not {text!r}")
         return int(text)
 
     def choice(self, name: str, words: tuple[str, ...], default: str) -> str:
@@ -118,6 +128,9 @@ def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
     zone = words.text("zone")
     if len(zone.encode()) > ZONE_BYTES_MAX:
         raise InvalidError(f"--zone has at most {ZONE_BYTES_MAX} bytes")
+    partitions = words.number("partitions", FOUND_PARTITIONS_MIN, FOUND_PARTITIONS_MAX, PARTITIONS_DEFAULT)
+    if partitions & (partitions - 1):
+        raise InvalidError(f"--partitions is a power of two, not {partitions}")
     ready_file = words.text("ready_file")
     return Launch(
         listen=listen,
@@ -128,6 +141,8 @@ def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
         secret=_secret(words, environ),
         durability=Durability.parse(words.text("durability") or Durability.INTERVAL.value),
         replicas=words.number("replicas", 1, REPLICAS_MAX, REPLICAS_DEFAULT),
+        partitions=partitions,
+        value_bytes_max=words.number("value_bytes_max", 1, FRAME_VALUE_BYTES_MAX, VALUE_BYTES_DEFAULT),
         zone=zone,
         weight=words.number("weight", 1, WEIGHTS_MAX, 1),
         insecure=words.flag("insecure"),
@@ -237,6 +252,7 @@ async def _serve(launch: Launch) -> str | None:
 
     settings = NodeSettings(
         founds=launch.found, seeds=launch.join, replicas=launch.replicas, weight=launch.weight,
+        partitions=launch.partitions, value_bytes_max=launch.value_bytes_max,
         zone=launch.zone, version=__version__, durability=launch.durability,
         keyring=keyring_of([launch.secret] if launch.secret else [], GOSSIP_LABEL),
         insecure=launch.insecure, folder=str(launch.data.resolve()), host=host_mark(),

@@ -111,6 +111,7 @@ class Keeping:
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
         self.view = view
+        self.replica.set_partitions(view.decree.partitions)
         self.admission.set_view(view)
         self.desk.set_view(view)
         self.service.set_view(view)

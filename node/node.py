@@ -19,7 +19,7 @@ from ..gossip.config import LAN, Settings
 from ..gossip.instruction import MemberChanged
 from ..gossip.keyring import Keyring
 from ..gossip.member import Profile
-from ..ring.config import REPLICAS_DEFAULT
+from ..ring.config import FOUND_PARTITIONS_MAX, PARTITIONS_DEFAULT, REPLICAS_DEFAULT
 from ..ring.member import Member, MemberState
 from .config import FLOOR_TIMEOUT_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
 from .disk.durability import Durability
@@ -30,9 +30,8 @@ from .members.gossiping import Gossiping
 from .network.message import Mark, Reply
 from .network.peermessage import AskDecree, TellDecree
 from .ringview import NO_MARK, RingView
-from .served.heritage import binding, has_entries
+from .served.heritage import binding, division, founding_partitions, has_entries
 from .served.serving import Announcer, Serving, bits_of
-from .store.layout import PARTITIONS
 from .world import NS_PER_S, Address, NodeId, World
 
 MESSAGE_FIRST, MESSAGE_LAST = 0x90, 0x9F
@@ -49,6 +48,9 @@ class NodeSettings:
     """Addresses of nodes to find the others by."""
     replicas: int = REPLICAS_DEFAULT
     """Of each key, in a cluster that this node founds."""
+    partitions: int = PARTITIONS_DEFAULT
+    """Into which a cluster that this node founds divides its keys, for ever. Where there are entries already,
+    theirs stay."""
     weight: int = 1
     zone: str = ""
     version: str = ""
@@ -138,7 +140,8 @@ class Node:
         )
         if settings.founds and self.epochs.view is None:
             cluster_id = self._world.dice("cluster").randbytes(16)
-            self.epochs.found(cluster_id, member, PARTITIONS, settings.replicas, self._founded)
+            partitions = founding_partitions(self.keeping.entries, settings.partitions)
+            self.epochs.found(cluster_id, member, partitions, settings.replicas, self._founded)
         elif has_entries(self.keeping.entries) and self.epochs.view is None:
             self.complaint = (
                 "there are entries in this folder: it may found a cluster, and cannot join one. "
@@ -190,6 +193,12 @@ class Node:
     def _turned(self, view: RingView) -> None:
         """There is a newer ring."""
         self._world.trace("epoch", number=view.epoch, members=len(view.members))
+        partitions = view.decree.partitions
+        if partitions > FOUND_PARTITIONS_MAX:
+            self._world.halt(f"a cluster of {partitions} partitions is not for this version of the program")
+            return
+        if changes := division(self.keeping.entries, partitions):
+            self.keeping.entries.commit(changes, lambda _error: None)
         self.gossiping.set_ring(view)
         self.keeping.set_view(view)
         self.leading.set_view(view)
@@ -225,7 +234,8 @@ class Node:
         serving = self.keeping.convergence.serving
         owned = [] if view is None else [each for each in view.owned() if serving(each)]
         mark = NO_MARK if view is None else view.mark
-        return Serving(self._world.identity.node, mark, bits_of(owned, PARTITIONS))
+        count = 0 if view is None else view.decree.partitions
+        return Serving(self._world.identity.node, mark, bits_of(owned, count))
 
     # -- the end ----------------------------------------------------------------------------------------
 

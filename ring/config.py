@@ -15,6 +15,13 @@ PARTITIONS_MAX = 1 << 16
 CLUSTER_PARTITIONS_MAX = 1 << 14
 """Of a cluster: four times what 100 members need, and the largest decree stays below two MiB."""
 
+FOUND_PARTITIONS_MIN = 8
+"""Of a cluster that is founded: bits of its partitions are whole bytes. So few are for tests."""
+
+FOUND_PARTITIONS_MAX = 1 << 12
+"""Of a cluster that is founded: what 100 members need, by the measure of `PARTITIONS_DEFAULT`. What a node
+shows to clients on its host, with a bit for each, fits into one page of memory."""
+
 # -- members -------------------------------------------------------------------------------------
 
 MEMBERS_MAX = 254

@@ -30,6 +30,8 @@ PROGRESS_S = 6.0
 """Within it a client is served: its own patience for one operation, and the next one."""
 ENDING_S = 2.0
 """Until the last fault of a plan is over."""
+PARTITIONS = 16
+"""Of each cluster: few, since all nodes look at each of them after every change of the ring."""
 QUIET_S = 25.0
 """Then so long nothing happens: hints are delivered, replicas compared."""
 
@@ -138,7 +140,12 @@ class ClusterScenario(Scenario):
         """What a node is told."""
         seeds = tuple(address for address in self.nodes if address != self.nodes[number])
         return NodeSettings(
-            founds=number == 0, seeds=seeds, insecure=True, durability=Durability.FSYNC, version="sim"
+            founds=number == 0,
+            seeds=seeds,
+            insecure=True,
+            durability=Durability.FSYNC,
+            version="sim",
+            partitions=PARTITIONS,
         )
 
     def node(self, number: int, /) -> Factory:
@@ -192,7 +199,7 @@ def replicas_end_equal(run: Finished) -> str | None:
             by_key.setdefault(put.key, []).append(put)
     for key, puts in by_key.items():
         encoded = b"\x03" + str(key).encode()
-        partition = key_hash(dict_seed(dict_id), encoded) & 1023
+        partition = key_hash(dict_seed(dict_id), encoded) & (PARTITIONS - 1)
         owners = [node for node in nodes if node.view is not None and node.view.owns(partition)]
         stamps = {node.keeping.replica.read(dict_id, encoded).stamp for node in owners}
         if len(stamps) > 1:

@@ -8,7 +8,6 @@ from ..node.network.message import Get, GetMany
 from ..node.replicas.coordinator import Coordinator
 from ..node.replicas.service import Service
 from ..node.replicas.write import Write
-from ..node.store import layout
 from ..node.world import NS_PER_S, Address
 from ..ring.codec import decode_decree
 from ..ring.decree import Decree
@@ -33,8 +32,8 @@ class WatchedService(Service):
         super()._get_many(source, request)
 
     def _say(self, request: Get | GetMany, keys: list[bytes]) -> None:
-        seed = dict_seed(request.dict_id)
-        partitions = {key_hash(seed, key) & layout.PARTITION_MASK for key in keys}
+        seed, mask = dict_seed(request.dict_id), self._admission.view.decree.partitions - 1
+        partitions = {key_hash(seed, key) & mask for key in keys}
         self.serves(request.epoch, sorted(partitions))
 
 

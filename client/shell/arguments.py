@@ -83,6 +83,8 @@ class Arguments(Namespace):
     secret_file: str | None
     durability: str | None
     replicas: str | None
+    partitions: str | None
+    value_bytes_max: str | None
     zone: str | None
     weight: str | None
     insecure: bool

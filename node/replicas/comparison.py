@@ -44,7 +44,7 @@ from ..network.peermessage import (
 )
 from ..world import NS_PER_S, NodeId, World
 from .rank import may_beat
-from .replica import Replica, fault_of
+from .replica import Replica
 from .stretch import partition_at
 
 
@@ -232,7 +232,7 @@ class Comparison:
         self._ask(AskRows(0, self._mark, asked), Rows, told)
 
     def _takes(self, partition: int, place: bytes, raw: bytes) -> bool:
-        return not fault_of(place, raw) and partition_at(place) == partition
+        return not self._replica.fault_of(place, raw) and partition_at(place) == partition
 
     def _pulled(
         self, error: Error | None, partition: int, left: list[bytes], then: Callable[[], None]

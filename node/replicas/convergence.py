@@ -28,7 +28,7 @@ from ..config import (
 from ..network.bus import Bus
 from ..network.message import Mark
 from ..ringview import RingView
-from ..store import layout
+from ..store.layout import PARTITION_NAMES
 from ..world import NS_PER_S, NodeId, World
 from .comparison import Comparison, Listener
 from .replica import Replica
@@ -104,14 +104,14 @@ class Convergence:
         self._peers: dict[NodeId, _Peer] = {}
         self._tail_lost = tail_lost
         #: Of each partition, whether this node owns it and is fit to serve it; those that it only owns.
-        self._fit = bytearray(layout.PARTITIONS)
+        self._fit = bytearray(len(PARTITION_NAMES))
         self._unfit: list[int] = []
         self._pulled_count = 0
         self._pushed_count = 0
         self._dice = world.dice("convergence")
         #: Partitions with something in them that others keep; the owners that still have to be compared with.
         self._leftovers: dict[int, list[NodeId]] = {}
-        self._look_at = layout.PARTITIONS
+        self._look_at = len(PARTITION_NAMES)
         self._handing_over: Comparison | None = None
         world.call_after(TICK_NS, self._tick)
 

@@ -350,7 +350,8 @@ class Coordinator:
     def _locate(self, dict_id: bytes, key: bytes) -> tuple[int, int, bytes]:
         """A key's hash, partition and place."""
         key_hash = xxh3_64_intdigest(key, dict_seed(dict_id))
-        return key_hash, key_hash & layout.PARTITION_MASK, place_of(dict_id, key, key_hash)
+        mask = self._parts.view.decree.partitions - 1
+        return key_hash, key_hash & mask, place_of(dict_id, key, key_hash, mask)
 
     def validate(self) -> None:
         """Assert what must always hold."""

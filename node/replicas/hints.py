@@ -36,7 +36,7 @@ from ..network.peermessage import Applied, Replicate
 from ..ringview import RingView
 from ..world import NS_PER_MS, NS_PER_S, Changes, NodeId, Storage, World
 from .rank import beats
-from .replica import Replica, fault_of
+from .replica import Replica
 from .stretch import Row, partition_at, scan
 
 Stored = Callable[[Error | None], None]
@@ -191,7 +191,7 @@ class Hints:
         size_bytes = 0
         for key, value in found:
             place, raw = key[NODE_BYTES:], value[CREATED_BYTES:]
-            if fault_of(place, raw) or self._is_old(view, place, value):
+            if self._replica.fault_of(place, raw) or self._is_old(view, place, value):
                 self.dropped_count += 1
                 self._forget([(key, value)])
             elif node not in view.writers(partition_at(place)):

@@ -48,7 +48,7 @@ from ..store.entry import (
     verify,
     whole_key,
 )
-from ..store.layout import DICT_ID_BYTES, PARTITION_MASK, PARTITION_NAMES, PREFIX_BYTES
+from ..store.layout import DICT_ID_BYTES, PARTITION_NAMES, PREFIX_BYTES
 from ..store.table import VALUELESS
 from ..store.transaction import CLEARED_AT_BYTES, DictGoneError
 from ..world import Changes, Storage, World
@@ -101,9 +101,14 @@ class Replica:
         self.storage = storage
         self._now_ms = now_ms
         self._tallies = Tallies(storage)
+        self._partition_mask = layout.PARTITION_MASK
         self._preparing = False
         #: `cleared_at` of Dicts that were asked for.
         self._cleared_at: dict[bytes, int] = {}
+
+    def set_partitions(self, count: int) -> None:
+        """Go by a ring of so many partitions: always the same number, once there is a ring."""
+        self._partition_mask = count - 1
 
     # -- one key ------------------------------------------------------------------------------------
 
@@ -116,7 +121,7 @@ class Replica:
         cleared_at = self.cleared_at(dict_id)
         key_hash = xxh3_64_intdigest(key, int.from_bytes(dict_id, "big"))
         try:
-            raw = self.storage.get(place_of(dict_id, key, key_hash))
+            raw = self.storage.get(place_of(dict_id, key, key_hash, self._partition_mask))
             if raw is None:
                 return NOTHING
             entry = decode(raw, key_hash)
@@ -241,6 +246,10 @@ class Replica:
         else:
             self._world.halt(f"the entries: {error}")
 
+    def fault_of(self, place: bytes, raw: bytes) -> str:
+        """What is wrong with an entry that somebody sent; empty: nothing."""
+        return fault_of(place, raw, self._partition_mask)
+
     # -- what replicas tell each other ----------------------------------------------------------------
 
     def tally(self, partition: int) -> Tally | None:
@@ -337,13 +346,13 @@ class Replica:
         return tally
 
 
-def place_of(dict_id: bytes, key: bytes, key_hash: int) -> bytes:
+def place_of(dict_id: bytes, key: bytes, key_hash: int, partition_mask: int = layout.PARTITION_MASK) -> bytes:
     """Where a key of that hash stands."""
     stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
-    return dict_id + PARTITION_NAMES[key_hash & PARTITION_MASK] + stored
+    return dict_id + PARTITION_NAMES[key_hash & partition_mask] + stored
 
 
-def fault_of(place: bytes, raw: bytes) -> str:
+def fault_of(place: bytes, raw: bytes, partition_mask: int = layout.PARTITION_MASK) -> str:
     """What is wrong with an entry that somebody sent; empty: nothing."""
     stored = key = place[PREFIX_BYTES:]
     if len(raw) < HEADER_BYTES:
@@ -355,7 +364,7 @@ def fault_of(place: bytes, raw: bytes) -> str:
     if misplaced or stored < layout.KEY_SPACE or place < FIRST_DICT:
         return "an entry is not where its key belongs"
     key_hash = xxh3_64_intdigest(key, int.from_bytes(place[:DICT_ID_BYTES], "big"))
-    if place[DICT_ID_BYTES:PREFIX_BYTES] != PARTITION_NAMES[key_hash & PARTITION_MASK]:
+    if place[DICT_ID_BYTES:PREFIX_BYTES] != PARTITION_NAMES[key_hash & partition_mask]:
         return "an entry is not in the partition of its key"
     checksum = xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK
     return "" if checksum == int.from_bytes(raw[:CHECKSUM_BYTES], "big") else "an entry is damaged"

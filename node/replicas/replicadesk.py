@@ -29,9 +29,8 @@ from ..network.peermessage import (
     Sums,
 )
 from ..ringview import NO_MARK, RingView
-from ..store import layout
 from ..world import Address, NodeId
-from .replica import Replica, fault_of
+from .replica import Replica
 from .stretch import partition_at
 from .tally import SUM_BYTES
 
@@ -92,7 +91,7 @@ class ReplicaDesk:
         if not self.admits(source, request, request.mark):
             return
         for place, raw in request.rows:
-            if fault := fault_of(place, raw):
+            if fault := self._replica.fault_of(place, raw):
                 self._refuse(source, request, Reason.INVALID, fault)
                 return
             if partition_at(place) not in self._kept:
@@ -178,7 +177,8 @@ class ReplicaDesk:
             return self._refuse(source, request, Reason.WRONG_EPOCH, f"here it is epoch {view.epoch}")
         if self.member_at(source) is None:
             return self._refuse(source, request, Reason.INVALID, "not a member of the ring")
-        if len(partitions) > layout.PARTITIONS or any(each >= layout.PARTITIONS for each in partitions):
+        count = view.decree.partitions
+        if len(partitions) > count or any(each >= count for each in partitions):
             return self._refuse(source, request, Reason.INVALID, "no such partition")
         return True
 

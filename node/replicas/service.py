@@ -50,7 +50,6 @@ from .names import Known, Names
 from .replica import Replica
 from .replicadesk import Handler
 
-EMPTY_BITMAP = bytes(layout.PARTITIONS // 8)
 START_BYTES_MAX = STORAGE_KEY_BYTES_MAX - layout.DICT_ID_BYTES
 
 
@@ -216,8 +215,8 @@ class Service:
         admission = self._admission
         if not admission.admits(source, request, request.epoch) or not admission.is_sound(source, request):
             return False
-        seed = dict_seed(request.dict_id)
-        return self._is_served(source, request, {key_hash(seed, key) & layout.PARTITION_MASK for key in keys})
+        seed, mask = dict_seed(request.dict_id), admission.view.decree.partitions - 1
+        return self._is_served(source, request, {key_hash(seed, key) & mask for key in keys})
 
     def _is_served(self, source: Address, request: Request, partitions: set[int]) -> bool:
         for partition in sorted(partitions):
@@ -253,11 +252,12 @@ class Service:
         if not self._admission.admits(source, request, request.epoch):
             return False
         is_place = not request.start or layout.PARTITION_BYTES <= len(request.start) <= START_BYTES_MAX
-        if len(request.partitions) > len(EMPTY_BITMAP) or not is_place:
+        count = self._admission.view.decree.partitions
+        if len(request.partitions) > count // 8 or not is_place:
             return self._admission.refuse(source, request, Reason.INVALID, "no such stretch")
         wanted = int.from_bytes(request.partitions, "little")
         return self._is_served(
-            source, request, {partition for partition in range(layout.PARTITIONS) if wanted >> partition & 1}
+            source, request, {partition for partition in range(count) if wanted >> partition & 1}
         )
 
 

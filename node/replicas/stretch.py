@@ -121,7 +121,7 @@ class DictWalk:
         if not left:
             return b""
         partition += (left & -left).bit_length() - 1
-        return PARTITION_NAMES[partition] + self._lowest if partition < layout.PARTITIONS else b""
+        return PARTITION_NAMES[partition] + self._lowest if partition < len(PARTITION_NAMES) else b""
 
 
 def partition_rows(storage: Storage, partition: int, start: bytes, count_max: int) -> tuple[list[Row], bytes]:

@@ -7,6 +7,7 @@ others have deleted would come back."""
 from __future__ import annotations
 
 from ..store import layout
+from ..store.meta import partitions_of, with_partitions
 from ..world import Changes, Storage
 
 LAST_DICT = b"\xff" * (layout.DICT_ID_BYTES + layout.PARTITION_BYTES)
@@ -33,3 +34,18 @@ def binding(cluster_id: bytes | None) -> Changes:
     node that stops does not give its folder back to embedded writers, of whose deletes nobody would hear.
     None: it has none any more."""
     return {layout.BOUND: cluster_id}
+
+
+def founding_partitions(storage: Storage, wanted: int) -> int:
+    """Into how many partitions a cluster divides its keys that is founded here: what stands here decides."""
+    meta = storage.get(layout.META) if has_entries(storage) else None
+    return wanted if meta is None else partitions_of(meta)
+
+
+def division(storage: Storage, partitions: int) -> Changes:
+    """What to commit to the entries' storage before the first entry of a cluster of so many partitions.
+    Empty: it is said there already, or nobody but the node itself reads the storage."""
+    meta = storage.get(layout.META)
+    if meta is None or partitions_of(meta) == partitions:
+        return {}
+    return {layout.META: with_partitions(meta, partitions)}

@@ -36,7 +36,7 @@ from ..store.entry import (
 )
 from ..store.stampcell import StampCell
 from ..store.store import Store
-from ..store.table import PARTITION_MASK, PARTITION_NAMES, VALUELESS, Table
+from ..store.table import PARTITION_NAMES, VALUELESS, Table
 from .serving import Serving
 from .statuspage import AGE_NS_MAX, NEVER, SERIAL, STAMP, PageReader
 
@@ -72,6 +72,8 @@ class LocalStore(Store):
         self._start = b""
         #: Of the page as it was read last: its serial, the node's epoch, 1 for each partition that is served.
         self.known = (NEVER, 0, bytes(layout.PARTITIONS))
+        #: Which bits of a key's hash are its partition, as the page said last.
+        self.partition_mask = layout.PARTITION_MASK
 
     def _open(self) -> None:
         if self.page is None:
@@ -102,16 +104,20 @@ class LocalStore(Store):
             self.reopen()
             return False
         served = bytes([byte >> bit & 1 for byte in bits for bit in range(8)])
-        self.known = serial, mark[0], served.ljust(layout.PARTITIONS, b"\0")
+        if not served:
+            return False  # a node in no ring
+        self.partition_mask = len(served) - 1
+        self.known = serial, mark[0], served
         return True
 
-    def serves(self, partition: int, epoch: int) -> bool:
-        """Whether what was just read of a partition is what the node would have answered, in an epoch that is
-        not older than this. `LocalTable.look` has it written out."""
+    def serves(self, partition: int, epoch: int, mask: int) -> bool:
+        """Whether what was just read of a partition, found by that mask, is what the node would have
+        answered, in an epoch that is not older than this. `LocalTable.look` has it written out."""
         page = self.page
         if page is None or (page.serial_if_fresh() != self.known[0] and not self.learn()):
             return False
-        return self.known[1] >= epoch and self.known[2][partition] == 1
+        _, its_epoch, served = self.known
+        return its_epoch >= epoch and len(served) - mask == 1 and served[partition] == 1
 
     def is_alive(self) -> bool:
         """Whether the node shows that it lives."""
@@ -141,10 +147,11 @@ class LocalTable(Table):
             DictGoneError, DamagedEntryError, Error: it cannot be told here.
         """
         stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
-        partition = key_hash & PARTITION_MASK
+        store = self.store
+        mask = store.partition_mask
+        partition = key_hash & mask
         place = self.dict_id + PARTITION_NAMES[partition] + stored
         cleared_at, raw = self._environment.read_entry(self, place)
-        store = self.store
         page = store.page
         if page is None:
             return NOT_HERE
@@ -155,24 +162,28 @@ class LocalTable(Table):
             if not store.learn():
                 return NOT_HERE
             _, its_epoch, served = store.known
-        if its_epoch < epoch or not served[partition]:
+        if its_epoch < epoch or len(served) - mask != 1 or not served[partition]:
             return NOT_HERE
         return NOTHING if raw is None else self._judged(raw, key_hash, cleared_at)
 
     def look_many(self, keys: Sequence[tuple[bytes, int]], epoch: int) -> list[Look | Missing]:
         """What keys of these hashes are, in their order, from one snapshot. Raises as `look`."""
-        located = [self.locate(key) for key, _ in keys]
+        mask = self.store.partition_mask
+        located = [
+            (self.dict_id + PARTITION_NAMES[key_hash & mask] + layout.stored_key(key), key_hash)
+            for key, key_hash in keys
+        ]
         with self.store.reading() as transaction:
             cleared_at = self.cleared_at(transaction)
-            found = [transaction.get(each.place) for each in located]
+            found = [transaction.get(place) for place, _ in located]
         serves = self.store.serves
         return [
             NOT_HERE
-            if not serves(each.key_hash & PARTITION_MASK, epoch)
+            if not serves(key_hash & mask, epoch, mask)
             else NOTHING
             if raw is None
-            else self._judged(raw, each.key_hash, cleared_at)
-            for each, raw in zip(located, found, strict=True)
+            else self._judged(raw, key_hash, cleared_at)
+            for (_, key_hash), raw in zip(located, found, strict=True)
         ]
 
     def _judged(self, raw: bytes, key_hash: int, cleared_at: int) -> Look:

@@ -21,6 +21,7 @@ from ..disk.durability import Durability
 from ..disk.environment import MapFullError
 from ..disk.gate import UNLOCK, BusyError
 from ..store import layout
+from ..store.meta import partitions_of
 from ..store.store import Store
 from ..store.sweeper import marker
 from ..store.transaction import WriteTransaction
@@ -32,6 +33,8 @@ R = TypeVar("R")
 class ServedStore(Store):
     """The store in `folder`, for the node of that id, which is reached at `address`. One thread at a time
     writes."""
+
+    _of_node = True
 
     def __init__(
         self,
@@ -80,10 +83,12 @@ class ServedStore(Store):
         transaction.put(layout.OWNER, self._owner)
 
     def hand_back(self) -> None:
-        """Let embedded writers in again, unless the folder is bound to a cluster of several nodes."""
+        """Let embedded writers in again, unless the folder is bound to a cluster of several nodes, or its
+        keys are divided otherwise than an embedded store's."""
 
         def let_in(transaction: WriteTransaction) -> None:
-            if transaction.get(layout.BOUND) is None:
+            meta: bytes = transaction.get(layout.META) or b""
+            if transaction.get(layout.BOUND) is None and partitions_of(meta) == layout.PARTITIONS:
                 transaction.put(layout.OWNER, layout.HANDED_BACK)
 
         self.run(let_in)

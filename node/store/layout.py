@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from ...ring.partition import PARTITIONS_DEFAULT
+from ...ring.config import FOUND_PARTITIONS_MAX, PARTITIONS_DEFAULT
 from ..config import KEY_HEAD_BYTES, KEY_INLINE_BYTES_MAX
 
 DICT_ID_BYTES = 8
@@ -45,8 +45,9 @@ KEY_SPACE = b"\x02"
 """The lowest first byte of a key."""
 
 PARTITIONS = PARTITIONS_DEFAULT
+"""Of every store that is not a node's. A node's has as many as its cluster was founded with."""
 PARTITION_MASK = PARTITIONS - 1
-PARTITION_NAMES = [number.to_bytes(PARTITION_BYTES, "big") for number in range(PARTITIONS)]
+PARTITION_NAMES = [number.to_bytes(PARTITION_BYTES, "big") for number in range(FOUND_PARTITIONS_MAX)]
 
 
 def stored_key(key: bytes) -> bytes:

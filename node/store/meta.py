@@ -24,8 +24,9 @@ def new_meta(random: Random, host: Clock) -> bytes:
     return META.pack(FORMAT, layout.PARTITIONS, random(NODE_ID_BYTES), host.wall_ms())
 
 
-def tie_break(meta: bytes, folder: Path) -> int:
-    """The part of the node id that breaks ties between versions.
+def tie_break(meta: bytes, folder: Path, *, of_node: bool = False) -> int:
+    """The part of the node id that breaks ties between versions. `of_node`: it may have any number of
+    partitions.
 
     Raises:
         FormatError: a newer version wrote the store, or one with other partitions.
@@ -37,6 +38,18 @@ def tie_break(meta: bytes, folder: Path) -> int:
             f"{FORMAT}). Upgrade ringdict"
         )
     _, partitions, node_id, _ = META.unpack(meta)
-    if partitions != layout.PARTITIONS:
+    if partitions != layout.PARTITIONS and not of_node:
         raise FormatError(f"the store in {folder} has {partitions} partitions, not {layout.PARTITIONS}")
     return int.from_bytes(node_id[:TIE_BREAK_BYTES], "big")
+
+
+def partitions_of(meta: bytes) -> int:
+    """Into how many partitions the store's keys are divided."""
+    partitions: int = META.unpack(meta)[1]
+    return partitions
+
+
+def with_partitions(meta: bytes, partitions: int) -> bytes:
+    """The record of the same store, of which the keys are divided into so many."""
+    version, _, node_id, created_ms = META.unpack(meta)
+    return META.pack(version, partitions, node_id, created_ms)

@@ -52,6 +52,8 @@ class Store:
     is what to take the folder's for, and `map_bytes` the first size of a sparse map.
     """
 
+    _of_node = False  # whether its keys may be divided into any number of partitions
+
     def __init__(  # noqa: PLR0913 - settings and the outer world, each with its default
         self,
         folder: Path,
@@ -67,8 +69,7 @@ class Store:
         background: bool = True,
     ) -> None:
         self.folder = folder
-        self.durability = durability
-        self._asked = durability
+        self.durability = self._asked = durability
         self.value_bytes_max = value_bytes_max
         #: Of the data file, a little slack for removals aside; None: as large as the disk allows.
         self.store_bytes_max = store_bytes_max
@@ -80,8 +81,7 @@ class Store:
         self._disk = disk or SystemDisk()
         self.environment = Environment(folder / folders.ENTRIES, self.open, self._note_damage)
         self._map_bytes, self._file_system, self._background = map_bytes, file_system, background
-        self._closed = False
-        self._commits = 0
+        self._closed, self._commits = False, 0
         self._last = NONE_KNOWN
         self._node = 0
         self._went_back = False
@@ -331,7 +331,7 @@ class Store:
         self.environment.damaged = (self.folder / folders.DAMAGED).exists()
         opening = Opening(self.folder, self.environment, self._gate, self.host)
         opening.environment()
-        self._node = tie_break(opening.meta(self.random), self.folder)
+        self._node = tie_break(opening.meta(self.random), self.folder, of_node=self._of_node)
         self._cell = self._cell or opening.stamp_cell(went_back=self._went_back)
         if self.environment.damaged:
             self._note_damage()

@@ -32,6 +32,7 @@ def test_without_a_word_a_node_stays_on_this_host() -> None:
     assert launch.listen == launch.address == "127.0.0.1:7447"
     assert (launch.join, launch.found, launch.secret, launch.insecure) == ((), False, b"", False)
     assert (launch.durability, launch.replicas, launch.weight) == (Durability.INTERVAL, 3, 1)
+    assert (launch.partitions, launch.value_bytes_max) == (1024, 102_400)
     assert launch.data.name == "node"
 
 
@@ -39,6 +40,7 @@ def test_every_option_has_a_variable_and_wins_over_it(tmp_path: Path) -> None:
     environ = {
         "RINGDICT_LISTEN": "127.0.0.1:1", "RINGDICT_JOIN": "127.0.0.1:2, 127.0.0.1:3",
         "RINGDICT_DATA": str(tmp_path), "RINGDICT_DURABILITY": "fsync", "RINGDICT_REPLICAS": "5",
+        "RINGDICT_PARTITIONS": "4096", "RINGDICT_VALUE_BYTES_MAX": "5000000",
         "RINGDICT_ZONE": "a", "RINGDICT_WEIGHT": "2", "RINGDICT_SECRET": SECRET, "RINGDICT_INSECURE": "1",
         "RINGDICT_READY_FILE": "/run/ready", "RINGDICT_LOG": "json", "RINGDICT_LOG_LEVEL": "debug",
         "NOTIFY_SOCKET": "@there",
@@ -46,6 +48,7 @@ def test_every_option_has_a_variable_and_wins_over_it(tmp_path: Path) -> None:
     launch = said(environ)
     assert (launch.listen, launch.join) == ("127.0.0.1:1", ("127.0.0.1:2", "127.0.0.1:3"))
     assert (launch.durability, launch.replicas, launch.zone, launch.weight) == (Durability.FSYNC, 5, "a", 2)
+    assert (launch.partitions, launch.value_bytes_max) == (4096, 5_000_000)
     assert (launch.secret, launch.insecure, launch.notify_socket) == (SECRET.encode(), True, "@there")
     assert (launch.data, launch.ready_file) == (tmp_path, Path("/run/ready"))
     assert (launch.log_form, launch.log_level) == ("json", "debug")
@@ -57,7 +60,9 @@ def test_every_option_has_a_variable_and_wins_over_it(tmp_path: Path) -> None:
     "options",
     [
         {"join": "127.0.0.1:1", "found": True}, {"listen": "nonsense"}, {"listen": "0.0.0.0:7000"},
-        {"replicas": "0"}, {"replicas": "many"}, {"weight": "99"}, {"zone": "z" * 65}, {"log": "xml"},
+        {"replicas": "0"}, {"replicas": "many"}, {"partitions": "100"},
+        {"partitions": "4"}, {"partitions": "8192"}, {"value_bytes_max": "0"},
+        {"value_bytes_max": "99999999"}, {"weight": "99"}, {"zone": "z" * 65}, {"log": "xml"},
         {"durability": "sometimes"}, {"log_level": "loud"}, {"secret_file": "/not/there"},
     ],
 )  # fmt: skip

@@ -36,7 +36,6 @@ from ringdict.node.network.message import (
 from ringdict.node.network.wire import encode
 from ringdict.node.replicas.admission import Admission
 from ringdict.node.replicas.hints import _Stream
-from ringdict.node.replicas.service import EMPTY_BITMAP
 from ringdict.node.ringview import RingView
 from ringdict.node.store.catalogue import Record
 from ringdict.node.store.layout import STATE
@@ -87,8 +86,8 @@ def test_a_start_that_no_entry_can_have_is_refused() -> None:
     cluster = Cluster()
     start = bytes(STORAGE_KEY_BYTES_MAX)
     for request in (
-        ReadPage(0, cluster.epoch, cluster.dict_id, EMPTY_BITMAP, start, b""),
-        Count(0, cluster.epoch, cluster.dict_id, EMPTY_BITMAP, start),
+        ReadPage(0, cluster.epoch, cluster.dict_id, bytes(PARTITIONS // 8), start, b""),
+        Count(0, cluster.epoch, cluster.dict_id, bytes(PARTITIONS // 8), start),
     ):
         assert refused(cluster.ask(0, request)) == Reason.INVALID
 

@@ -31,13 +31,14 @@ def wait_until(so: Callable[[], bool], why: Callable[[], str] = lambda: "it neve
 class RealNode:
     """One node, started and killed as often as a test likes."""
 
-    def __init__(self, folder: Path, address: Address, seeds: list[Address]) -> None:
+    def __init__(self, folder: Path, address: Address, seeds: list[Address], *options: str) -> None:
         self.folder = folder
+        self._options = options
         self.address = address
         self.ready_file = folder / "ready"
         self._seeds = seeds
         self.process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, limit: Callable[[], None] | None = None) -> None:
         """`limit` is called in the process before it becomes a node."""
@@ -48,6 +49,7 @@ class RealNode:
             [
                 sys.executable, "-m", "ringdict", "node", "--listen", self.address, *begin,
                 "--data", self.folder / "data", "--ready-file", self.ready_file, "--log", "json",
+                *self._options,
             ],
             stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET": SECRET},
             preexec_fn=limit,  # noqa: PLW1509 - no thread of a test holds what it needs
@@ -92,15 +94,18 @@ class RealNode:
 class RealCluster:
     """Some of them."""
 
-    def __init__(self, folder: Path, count: int = 3) -> None:
+    def __init__(self, folder: Path, count: int = 3, *options: str) -> None:
         self.folder = folder
+        self._options = options
         self.nodes: list[RealNode] = []
         for _ in range(count):
             self.add()
 
-    def add(self) -> RealNode:
+    secret = SECRET
+
+    def add(self, *options: str) -> RealNode:
         seeds = [node.address for node in self.nodes]
-        node = RealNode(self.folder / f"n{len(self.nodes)}", free_address(), seeds)
+        node = RealNode(self.folder / f"n{len(self.nodes)}", free_address(), seeds, *self._options, *options)
         self.nodes.append(node)
         node.start()
         return node
