@@ -17,6 +17,7 @@ from ringdict.serve import Launch, read, set_up_log, trace_to_log
 
 NAMES = (
     "listen", "advertise", "join", "data", "secret_file", "durability", "replicas", "zone", "weight",
+    "partitions", "value_bytes_max",
     "ready_file", "log", "log_level",
 )  # fmt: skip
 SECRET = "a secret of some length"
