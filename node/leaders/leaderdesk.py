@@ -171,7 +171,8 @@ class LeaderDesk:
         """Who asks, if this is the first time; None: it was answered."""
         session, serial = self.sessions.find(request.operation_id, request.ticket)
         if session is None or (ballot is not None and ballot.boot != self._boot):
-            self._send(source, Unknown(request.number, "this node remembers nothing of that session"))
+            text = "this node remembers nothing of that session"
+            self._send(source, Unknown(request.number, text, forgotten=True))
             return None
         session.advance(request.low)
         fate = self._fate(session, serial)

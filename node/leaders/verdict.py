@@ -20,6 +20,9 @@ from .record import Record
 NEEDS_PLAIN: Final = frozenset({Verb.REPLACE, Verb.INCREMENT, Verb.GET, Verb.POP, Verb.POP_IF})
 """Verbs that need to know the newest plain value of a majority; the others look at the leader's own."""
 
+COUNTED: Final = frozenset({Verb.REPLACE, Verb.INCREMENT, Verb.POP, Verb.POP_IF})
+"""Verbs whose answers a record remembers."""
+
 
 class Seen(NamedTuple):
     """A key before an operation."""
@@ -123,7 +126,7 @@ def _pop(act: Act, seen: Seen) -> tuple[Change | None, Told]:
         return None, Told(False, 0 if act.verb == Verb.POP_IF else seen.hidden)
     if act.verb == Verb.POP_IF and seen.version != act.version:
         return None, Told(False, seen.version)
-    return Change(None, 0, takes=False), Told(True, None, seen.body)
+    return Change(None, 0, takes=False, result=b""), Told(True, None, seen.body)
 
 
 def _of_holder(act: Act, seen: Seen) -> tuple[Change | None, Told]:
@@ -146,11 +149,11 @@ def find(cancel: Act, seen: Seen) -> Told | None:
 
 def never(cancel: Act, seen: Seen) -> Told | None:
     """What is told of an operation that was not found, and cannot happen any more; None: it may have happened
-    long ago. Of a grant that is over "not held now, and never will be" is all that is asked."""
+    long ago. Of a grant that is over "not held now, and never will be" is all that is asked; version 0: nothing
+    was ever decided about that key."""
     record, verb = seen.record, cancel.version
     if record is None or verb in {Verb.PUT_IF_ABSENT, Verb.SET_DEFAULT}:
-        return Told(False, seen.version)
+        return Told(False, seen.version or seen.hidden)
     if record.operation_id == cancel.body:
         return Told(True, record.token)
-    counted = verb in {Verb.REPLACE, Verb.INCREMENT} and record.complete
-    return Told(False, seen.version) if counted else None
+    return Told(False, seen.version) if verb in COUNTED and record.complete else None

@@ -98,9 +98,11 @@ class Refused(Reply, tag=1):
 
 
 class Unknown(Reply, tag=2):
-    """It may have happened, or not, or may still."""
+    """It may have happened, or not, or may still. `forgotten`: this very message was not gone by; nobody here
+    knows what became of others that asked for the same."""
 
     text: str
+    forgotten: bool = False
 
 
 # -- clients: the ring and the Dicts ----------------------------------------------------------------
