@@ -9,7 +9,7 @@ from .leaders.admittance import Admittance
 from .leaders.leader import Leaders
 from .leaders.plane import PlainPlane
 from .leaders.showing import Showing
-from .network.leadermessage import Act, Clear, Greet
+from .network.leadermessage import Act, Clear, Greet, Wait
 from .network.message import Mark, Message, Request
 from .replicas.replicadesk import Handler
 from .replicas.service import Presence
@@ -76,7 +76,11 @@ class Leading:
             assert isinstance(request, Clear)
             desk.on_clear(source, request)
 
-        return {Greet: on_greet, Act: on_act, Clear: on_clear}
+        def on_wait(source: Address, request: Request) -> None:
+            assert isinstance(request, Wait)
+            desk.on_wait(source, request)
+
+        return {Greet: on_greet, Act: on_act, Clear: on_clear, Wait: on_wait}
 
     def validate(self) -> None:
         """Assert what must always hold."""

@@ -247,7 +247,8 @@ class Node:
     def stop(self, done: Callable[[], None]) -> None:
         """Take no more requests of clients, finish the writes that were begun, then `leave`."""
         self.keeping.admission.close()
-        if self.keeping.coordinator.open_count:
+        self.leading.leaders.step_down()
+        if self.keeping.coordinator.open_count or self.leading.leaders.leaderships:
             self._world.call_after(int(STOP_POLL_S * NS_PER_S), lambda: self.stop(done))
         else:
             self.leave(done)

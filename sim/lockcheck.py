@@ -78,7 +78,8 @@ class TokensGrow:
         name, token = (facts["partition"], facts["name"]), facts["token"]
         before = self._tokens.get(name, 0)
         self._tokens[name] = max(before, token)
-        if token > before:
+        barred = not token and not before and not facts["present"]  # a cancel, before anything was there
+        if token > before or barred:
             return None
         return f"{name!r}: at {at_ns / NS_PER_S:.3f} s token {token} was chosen, after {before}"
 

@@ -113,6 +113,8 @@ class Leaders:
         self._electorates: dict[int, Electorate] = {}
         self.viewed_ns = 0
         self._beaten_ns = 0
+        #: Whether this node is about to end, and leads nothing any more.
+        self._leaving = False
         #: Since when each partition has had no leader that is heard of.
         self._leaderless_ns: dict[int, int] = {}
         self._backoff_ns: dict[int, int] = {}
@@ -207,7 +209,7 @@ class Leaders:
             self.candidacies.begin(message.partition, electorate, promised, message.ballot)
 
     def _may_try(self, partition: int) -> bool:
-        return partition not in self.leaderships and partition not in self.candidacies
+        return not self._leaving and partition not in self.leaderships and partition not in self.candidacies
 
     # -- leading -----------------------------------------------------------------------------------
 
@@ -283,6 +285,8 @@ class Leaders:
         for leadership in list(self.leaderships.values()):
             if now_ns - leadership.begun_ns > _RESIGN_NS and not leadership.electorate.chosen(answered):
                 self.resign(leadership, "no majority answers")
+            elif leadership.waits:
+                leadership.waits.tick()
         self.candidacies.tick()
         self._look_after_all()
         self._hand_back()
@@ -326,19 +330,37 @@ class Leaders:
         wait_ns = int(BACKOFF_S_MIN * NS_PER_S) + self.world.dice("leader").randrange(span_ns)
         self._backoff_ns[partition] = self.world.now_ns() + wait_ns
 
+    def step_down(self) -> None:
+        """Lead nothing any more: this node is about to end. Each partition goes to the next in its row, once
+        nothing is under way there, and within `YIELD_S`."""
+        self._leaving = True
+        for partition in self.candidacies.partitions():
+            self.candidacies.drop(partition)
+        self._hand_back()
+
     def _hand_back(self) -> None:
-        """Give way to a primary owner that has been well for long enough, once nothing is under way."""
+        """Give way to a primary owner that has been well for long enough, or to anybody if this node ends,
+        once nothing is under way."""
         now_ns = self.world.now_ns()
         for partition, leadership in list(self.leaderships.items()):
-            primary = leadership.electorate.row[0]
-            if primary == self.me or self.heartbeats.healthy_ns(primary) < _HANDBACK_NS:
+            heir = self._heir(leadership)
+            if heir is None and not self._leaving:
                 continue
             begun_ns = self._yielding_ns.setdefault(partition, now_ns)
             leadership.yielding = True
             if leadership.is_idle or now_ns - begun_ns > _YIELD_NS:
-                self.resign(leadership, "the primary owner is back")
-                self.say(primary, Transfer(self.me, partition, leadership.ballot))
+                self.resign(leadership, "this node ends" if self._leaving else "the primary owner is back")
+                if heir is not None:
+                    self.say(heir, Transfer(self.me, partition, leadership.ballot))
                 self._backoff_ns[partition] = now_ns + _STICKY_NS
+
+    def _heir(self, leadership: Leadership) -> NodeId | None:
+        """Who is to lead in place of this node; None: nobody."""
+        row = leadership.electorate.row
+        if self._leaving:
+            return next((node for node in row if node != self.me and self.heartbeats.hears(node)), None)
+        healthy = row[0] != self.me and self.heartbeats.healthy_ns(row[0]) >= _HANDBACK_NS
+        return row[0] if healthy else None
 
     def _settle_more(self) -> None:
         """Let a few partitions settle in the background."""

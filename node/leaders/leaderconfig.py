@@ -78,6 +78,12 @@ PLAIN_READ_S = 0.5
 """For a majority of owners to tell a key's plain value, and to take the newest: as long as a leader stays one
 without a majority."""
 
+WAIT_S = 10.0
+"""Whoever waits for a key looks again after that, told or not."""
+
+WAITS_MAX = 10_000
+"""Of those who wait for a key of one leader's partitions: 1 MB."""
+
 RELAY_S = 1.0
 """How long an answer from the leader is waited for on behalf of a client that cannot reach it."""
 

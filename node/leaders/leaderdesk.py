@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ...ring.partition import dict_seed, partition_of
 from ..network.bus import Bus
-from ..network.leadermessage import Act, Acted, Clear, Cleared, Greet, Greeted, NotLed, Verb
+from ..network.leadermessage import Act, Acted, Clear, Cleared, Freed, Greet, Greeted, NotLed, Verb, Wait
 from ..network.message import Reason, Refused, Reply, Unknown
 from ..network.wire import encode
 from ..ringview import NO_MARK, RingView
@@ -26,7 +26,7 @@ from ..world import NS_PER_S, Address, NodeId, World
 from .ballot import Ballot
 from .door import Door
 from .electorate import Electorate
-from .leaderconfig import LOST_S, RELAY_S, STICKY_S
+from .leaderconfig import LOST_S, RELAY_S, STICKY_S, WAITS_MAX
 from .record import name_of
 from .request import SESSION_BYTES, Fate, Session, Sessions
 from .work import Asker, Work
@@ -220,12 +220,34 @@ class LeaderDesk:
         if not mine:
             clearing.finish()
 
+    # -- waiting -----------------------------------------------------------------------------------
+
+    def on_wait(self, source: Address, wait: Wait) -> None:
+        """Tell when a key is free."""
+        view = self._node.view
+        leadership = None
+        if view is not None:
+            partition = partition_of(dict_seed(wait.dict_id), wait.key, view.decree.partitions)
+            leadership = self._node.leaderships.get(partition)
+        if wait.ballot.node != self._me:
+            self._refuse(source, wait.number, Reason.UNAVAILABLE, "ask whoever leads it")
+        elif leadership is None or leadership.ballot != wait.ballot:
+            self._send(source, Freed(wait.number))
+        elif sum(len(each.waits) for each in self._node.leaderships.values()) >= WAITS_MAX:
+            self._refuse(source, wait.number, Reason.OVERLOADED, "too many wait: ask again")
+        else:
+            name = name_of(wait.dict_id, wait.key)
+            leadership.waits.add(name, wait.version, lambda: self._send(source, Freed(wait.number)))
+
     # -- answers -----------------------------------------------------------------------------------
 
     def _relay(self, source: Address, request: Greet | Act, leader: NodeId) -> None:
         """Pass a request on to a leader that its client may not reach."""
         if request.relayed or not self._node.heartbeats.hears(leader):
-            self._refuse(source, request.number, Reason.UNAVAILABLE, "that leader is not heard here either")
+            reason = Reason.UNAVAILABLE
+            if isinstance(request, Act) and self._is_lost(request):
+                reason = Reason.NO_QUORUM
+            self._refuse(source, request.number, reason, "that leader is not heard here either")
             return
 
         def answered(reply: Reply | None) -> None:
@@ -233,6 +255,13 @@ class LeaderDesk:
                 self._send(source, replace(reply, number=request.number))
 
         self._bus.ask(leader, replace(request, relayed=True), answered, _RELAY_NS)
+
+    def _is_lost(self, act: Act) -> bool:
+        view = self._node.view
+        if view is None:
+            return False
+        partition = partition_of(dict_seed(act.dict_id), act.key, view.decree.partitions)
+        return partition in self.lost({led for led, _ in self.ballots()})
 
     def _refuse(self, source: Address, number: int, reason: Reason, text: str) -> None:
         view = self._node.view

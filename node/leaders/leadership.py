@@ -6,9 +6,7 @@ Rules of this file:
 2. A key is touched once its bucket is settled, and the one of its Dict's `clear`.
 3. An answer that changes something is given when that is chosen and was handed to readers; one that changes
    nothing, when a majority still follows the ballot.
-4. A `clear` stops its Dict's keys from beginning anything until it is chosen. What had begun stands before
-   it, whatever is chosen first: it was born before.
-5. When a ballot is gone, what had not begun is told so, and may be asked of the next leader; of what had
+4. When a ballot is gone, what had not begun is told so, and may be asked of the next leader; of what had
    begun nobody knows.
 """
 
@@ -26,6 +24,7 @@ from ..ringview import NO_MARK
 from ..world import NodeId, Timer, World
 from .acceptor import Acceptor, Chosen
 from .ballot import Ballot, Order
+from .clears import Clears
 from .electorate import Electorate
 from .grantclock import GrantClock
 from .leaderconfig import QUEUE_REQUESTS_MAX
@@ -34,8 +33,9 @@ from .record import BUCKETS, CLEAR_BUCKET, SUM_BYTES, Record, bucket_of, dict_of
 from .request import Fate
 from .round import Rounds
 from .settlement import Settlement
-from .successor import clearing, ended, is_ended, successor
+from .successor import ended, is_ended, successor
 from .verdict import NEEDS_PLAIN, Change, Seen, Told, decide, find, never, see
+from .waits import Waits
 from .work import Work
 
 
@@ -87,10 +87,8 @@ class Leadership:
         self._pledges = dict(pledges)
         self._highest = max(token for token, _ in pledges.values())
         self._queues: dict[bytes, deque[Work]] = {}
-        #: Of each Dict that is being cleared: those that wait for their turn, the first being carried out.
-        self._clears: dict[bytes, deque[tuple[bytes, bool, Callable[[Reply], None]]]] = {}
-        #: Names that wait for such a `clear`.
-        self._stopped: dict[bytes, list[bytes]] = {}
+        self._clears = Clears(self, self._resume)
+        self.waits = Waits(self.now_ns, self._holder)
         self._grants = GrantClock(self.begun_ns)
         self.open = {bucket for bucket in range(BUCKETS) if not self._is_settled(bucket)}
         self._settlements: dict[int, Settlement] = {}
@@ -174,6 +172,9 @@ class Leadership:
 
         def chosen() -> None:
             self._desk.show([(self.partition, name, record) for name, record in rows], self.electorate.row)
+            if self.waits:
+                for name, _ in rows:
+                    self.waits.changed(name)
             then()
 
         self._desk.rounds.begin(self.partition, self.ballot, self.electorate, rows, chosen)
@@ -182,7 +183,8 @@ class Leadership:
         """Go on once a majority says that it follows this ballot still."""
         self._desk.rounds.begin(self.partition, self.ballot, self.electorate, [], then)
 
-    def _token(self, floor: int) -> int:
+    def token(self, floor: int) -> int:
+        """A version above that, and above all that this partition had."""
         self._highest = self._desk.stamp(max(floor, self._highest))
         return self._highest
 
@@ -223,7 +225,7 @@ class Leadership:
         """The first of its queue: go on when nothing stands in the way."""
         dict_id = dict_of(work.name)
         if dict_id in self._clears:
-            self._stopped.setdefault(dict_id, []).append(work.name)
+            self._clears.stop(dict_id, work.name)
             return
         self._when_settled([CLEAR_BUCKET, bucket_of(work.name)], lambda: self._look(work))
 
@@ -256,7 +258,7 @@ class Leadership:
             self._decide(work, plain)
         else:
             text = "no majority of the key's owners told its plain value"
-            self._finish(work, Refused(0, Reason.UNAVAILABLE, text, NO_MARK))
+            self._finish(work, Refused(0, Reason.NO_QUORUM, text, NO_MARK))
 
     def _see(self, name: bytes, plain: PlainEntry | None) -> Seen:
         cleared = self.acceptor.record(self.partition, dict_of(name))
@@ -289,7 +291,7 @@ class Leadership:
         if change.keeps_token and seen.held is not None:
             token = seen.held.token
         else:
-            token = self._token(max(seen.version, 0 if seen.record is None else seen.record.token))
+            token = self.token(max(seen.version, 0 if seen.record is None else seen.record.token))
         operation_id = work.asker.operation_id
         return successor(seen, change, self.next_order(), operation_id, token, work.act.key)
 
@@ -348,38 +350,25 @@ class Leadership:
     def _expire(self, work: Work, held: Record) -> None:
         """End a grant whose time is over, by an operation of its own; then look again."""
         operation_id = self._desk.world.dice("expiry").randbytes(16)
-        record = ended(held, self.next_order(), operation_id, self._token(held.token))
+        record = ended(held, self.next_order(), operation_id, self.token(held.token))
         self.choose([(work.name, record)], lambda: self._look(work))
-
-    # -- clear -------------------------------------------------------------------------------------
 
     def clear(
         self, dict_id: bytes, operation_id: bytes, answer: Callable[[Reply], None], *, ends: bool = False
     ) -> None:
         """Make all of a Dict absent here; `ends`: and have nothing decided about it any more."""
-        queue = self._clears.setdefault(dict_id, deque())
-        queue.append((operation_id, ends, answer))
-        if len(queue) == 1:
-            self._when_settled([CLEAR_BUCKET], lambda: self._clear_next(dict_id))
+        if self._clears.add(dict_id, operation_id, answer, ends=ends):
+            self._when_settled([CLEAR_BUCKET], lambda: self._clears.go(dict_id))
 
-    def _clear_next(self, dict_id: bytes) -> None:
-        operation_id, ends, answer = self._clears[dict_id][0]
-        before = self.acceptor.record(self.partition, dict_id)
-        record = clearing(before, self.next_order(), operation_id, self._token(0), ends=ends)
+    def _resume(self, name: bytes) -> None:
+        """A `clear` was in the way, and is not any more."""
+        if name in self._queues and not self.ended:
+            self._start(self._queues[name][0])
 
-        def chosen() -> None:
-            answer(Acted(0, True, record.token))
-            queue = self._clears[dict_id]
-            queue.popleft()
-            if queue:
-                self._clear_next(dict_id)
-                return
-            del self._clears[dict_id]
-            for name in self._stopped.pop(dict_id, []):
-                if name in self._queues and not self.ended:
-                    self._start(self._queues[name][0])
-
-        self.choose([(dict_id, record)], chosen)
+    def _holder(self, name: bytes) -> int:
+        """By which token a name is held; 0: by none, or its time is over."""
+        held = self._see(name, None).held
+        return 0 if held is None or self._grants.is_over(name, held, self.now_ns()) else held.token
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -390,9 +379,8 @@ class Leadership:
         for queue in self._queues.values():
             for work in queue:
                 work.depose()
-        for waiting in self._clears.values():
-            for _, _, answer in waiting:
-                answer(Unknown(0, "the leader was deposed while it was being decided"))
+        self._clears.end()
+        self.waits.end()
 
     def validate(self) -> None:
         """Assert what must always hold."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ringdict.node.network.leadermessage import Verb
-from ringdict.node.network.message import Absent, Present, Written
+from ringdict.node.network.leadermessage import Freed, Verb, Wait
+from ringdict.node.network.message import Absent, Present, Reason, Refused, Written
+from ringdict.node.world import NS_PER_S, NodeId
 
 from .leading import KEY, Cluster
 
@@ -41,3 +42,74 @@ def test_a_plain_value_is_popped_once_and_no_older_put_brings_it_back(cluster: C
     assert isinstance(seen, Present)
     assert seen.body == b"over it"
     assert cluster.done(Verb.GET, key=KEY).body == b"over it"
+
+
+def test_another_owner_leads_within_two_seconds_of_its_death(cluster: Cluster) -> None:
+    first = cluster.done(Verb.PUT_IF_ABSENT, b"mine")
+    ballot = cluster.ballot()
+    assert ballot is not None
+    begun_ns = cluster.simulation.loop.now_ns
+    cluster.hosts[cluster.number_of(ballot.node)].crash()
+    cluster.wait_ballot(not_of=ballot.node)
+    second = cluster.done(Verb.PUT_IF_ABSENT, b"yours")
+    assert cluster.simulation.loop.now_ns - begun_ns < 2 * NS_PER_S
+    assert not second.happened
+    assert second.version == first.version
+
+
+def test_a_node_that_is_stopped_hands_over_first(cluster: Cluster) -> None:
+    ballot = cluster.ballot()
+    assert ballot is not None
+    host = cluster.hosts[cluster.number_of(ballot.node)]
+    gone: list[int] = []
+    cluster.node(cluster.number_of(ballot.node)).stop(lambda: gone.append(cluster.simulation.loop.now_ns))
+    begun_ns = cluster.simulation.loop.now_ns
+    cluster.simulation.run_for(0.05)
+    assert not cluster.node(cluster.number_of(ballot.node)).leading.leaders.leaderships
+    assert cluster.wait_ballot(not_of=ballot.node)
+    assert cluster.done(Verb.PUT_IF_ABSENT, b"x").happened
+    assert cluster.simulation.loop.now_ns - begun_ns < NS_PER_S // 2
+    cluster.simulation.run_for(5)
+    host.crash()
+    assert gone
+
+
+def test_who_sees_no_majority_says_so_at_once(cluster: Cluster) -> None:
+    ballot = cluster.ballot()
+    assert ballot is not None
+    leader = cluster.number_of(ballot.node)
+    for number in range(3):
+        if number != leader:
+            cluster.hosts[number].crash()
+    cluster.simulation.run_for(1.5)
+    greeted = cluster.greet(leader)
+    assert not greeted.ballots
+    assert len(greeted.lost) == cluster.decree(leader).partitions
+
+
+def test_who_waits_for_a_key_is_told_when_it_is_free(cluster: Cluster) -> None:
+    held = cluster.done(Verb.PUT_IF_ABSENT, b"mine")
+    ballot = cluster.ballot()
+    assert ballot is not None
+    told: list[object] = []
+    leader = NodeId(b"n%d" % cluster.number_of(ballot.node))
+    for _ in range(2):
+        wait = Wait(0, ballot, cluster.dict_id, KEY, held.version)
+        cluster.client.bus.ask(leader, wait, told.append, 5 * NS_PER_S)
+    cluster.simulation.run_for(1)
+    assert not told
+    assert cluster.done(Verb.RELEASE, version=held.version).happened
+    cluster.simulation.run_for(0.01)
+    assert [type(each) for each in told] == [Freed]
+    cluster.simulation.run_for(0.3)  # the first one seems to be gone
+    assert [type(each) for each in told] == [Freed, Freed]
+
+
+def test_what_is_no_key_of_a_known_dict_is_refused(cluster: Cluster) -> None:
+    reply = cluster.act(Verb.PUT_IF_ABSENT, b"x", b"\0bad")
+    assert isinstance(reply, Refused)
+    assert reply.reason == Reason.INVALID
+    cluster.dict_id = b"\xff" * 8
+    reply = cluster.act(Verb.PUT_IF_ABSENT, b"x")
+    assert isinstance(reply, Refused)
+    assert reply.reason == Reason.NO_DICT
