@@ -252,7 +252,9 @@ def _chain(
                 if session.route is not route:
                     return None  # all that is left is split by the newer ring
             elif reply.reason not in ELSEWHERE:
-                batch.fail(piece, definite(reply))
+                doubtful = batch.writes and not batch.sent.isdisjoint(piece)
+                unknown = OutcomeUnknownError(f"it may have been written before this: {reply.text}")
+                batch.fail(piece, unknown if doubtful else definite(reply))
                 continue
             trail.refusals[reply.reason] = f"{contact.address}: {reply.text}"
             return contact

@@ -190,7 +190,7 @@ def _pass_over(errand: Errand, route: Route, trail: Trail) -> Plan[Reply | None]
         if contact.misses:
             contact.hit()
         if type(reply) is Refused:
-            if (yield from _refused(session, contact, reply, trail)):
+            if (yield from _refused(errand, contact, reply, trail)):
                 return None
         elif type(reply) is Unknown:
             trail.unknown = reply.text or "the node does not know"
@@ -200,8 +200,9 @@ def _pass_over(errand: Errand, route: Route, trail: Trail) -> Plan[Reply | None]
     return None
 
 
-def _refused(session: Session, contact: Contact, refused: Refused, trail: Trail) -> Plan[bool]:
+def _refused(errand: Errand, contact: Contact, refused: Refused, trail: Trail) -> Plan[bool]:
     """Draw the conclusions from a refusal: raise it, or go on. True: there is a newer ring now."""
+    session = errand.session
     if refused.reason in STALE:
         before = session.route
         if before is None or refused.mark[0] >= before.epoch:
@@ -210,6 +211,9 @@ def _refused(session: Session, contact: Contact, refused: Refused, trail: Trail)
         trail.refusals[refused.reason] = f"{contact.address}: {refused.text or 'goes by another ring'}"
         return session.route is not before
     if refused.reason not in ELSEWHERE:
+        if errand.writes and (trail.was_sent or trail.unknown):  # this node did nothing; another one may have
+            text = f"{errand.what}: it may have been written before this: {refused.text}"
+            raise OutcomeUnknownError(text, errand.operation_id or None)
         raise definite(refused)
     trail.refusals[refused.reason] = f"{contact.address}: {refused.text or Reason(refused.reason).name}"
     return False

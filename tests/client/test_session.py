@@ -277,6 +277,27 @@ def test_a_write_that_somebody_got_may_have_happened(world: World) -> None:
         world.get()
 
 
+@pytest.mark.parametrize("reason", [Reason.TOO_LARGE, Reason.INVALID, Reason.MISMATCH, Reason.NOT_SUPPORTED])
+@pytest.mark.parametrize("first", ["silent", "silent in a batch", "unknown"])
+def test_a_refusal_does_not_undo_what_an_earlier_attempt_may_have_done(
+    reason: Reason, first: str, world: World
+) -> None:
+    world.get()
+    if "silent" in first:
+        world.silent[world.owners[0]] = True
+    else:
+        world.owners[0].hook = lambda _, request: (
+            Unknown(request.number, "who knows") if isinstance(request, (Put, PutMany)) else None
+        )
+    for node in world.owners[1:]:
+        node.hook = refusing(reason)
+    with pytest.raises(OutcomeUnknownError, match="may have been written before this"):
+        if first == "silent in a batch":
+            world.run(batching.put_many(world.session, DICT, [(KEY, HASH, b"value")]))
+        else:
+            world.put()
+
+
 def test_a_write_of_which_the_nodes_do_not_know_may_have_happened(world: World) -> None:
     for node in world.nodes:
         node.hook = lambda _, request: (
