@@ -35,7 +35,7 @@ class Admittance:
             text = f"a value has {size_bytes} bytes, and {self._admission.value_bytes_max} at the most"
             return Reason.TOO_LARGE, text
         fault = ""
-        if key[:1] < KEY_SPACE and key[:1] != LOCK_SPACE:
+        if act.dict_id != CATALOGUE and key[:1] < KEY_SPACE and key[:1] != LOCK_SPACE:
             fault = "that is no key"
         elif not Verb.PUT_IF_ABSENT <= act.verb < Verb.CLEAR:
             fault = "no such operation on a key"

@@ -137,10 +137,12 @@ class ResolveId(Request, tag=6):
 
 
 class Resolved(Reply, tag=7):
-    """A Dict: its id and record; both empty: there is none."""
+    """A Dict: its id and record; both empty: there is none. `life`: of the name that was asked for, that of
+    the Dict which is there, else what the next one's would be."""
 
     dict_id: bytes
     record: bytes
+    life: Natural = 0
 
 
 class ListDicts(Request, tag=8):

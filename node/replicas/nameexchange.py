@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ...exception import Error, InvalidError
+from ...exception import Error, InvalidError, NoQuorumError, OutcomeUnknownError
 from ..config import NAMES_INTERVAL_S, NAMES_TIMEOUT_S
 from ..network.bus import Bus
 from ..network.message import Reason, Refused, Reply, Request
@@ -89,6 +89,39 @@ class NameExchange:
                 self._tell_all(rows, lambda: done(result))
 
         rows = self._names.create(new, created)
+
+    def end(self, dict_id: bytes, done: Callable[[Error | bool], None]) -> None:
+        """End a Dict's life; whether there was one. It has ended once a majority of all members knows:
+        NoQuorumError says that nothing happened, OutcomeUnknownError that nobody knows."""
+        rows = self._names.end_of(dict_id)
+        if rows:
+            self._end(rows, done)
+        else:
+            self.catch_up(lambda: self._end(self._names.end_of(dict_id), done))
+
+    def _end(self, rows: list[Row], done: Callable[[Error | bool], None]) -> None:
+        view, others = self._view, [node for node in self._others() if self._bus.routable(node)]
+        if not rows or view is None:
+            done(False)
+            return
+        members_count = len(view.members)
+        if 2 * (len(others) + 1) <= members_count:
+            done(NoQuorumError(f"{len(others) + 1} of {members_count} members can be reached"))
+            return
+        know, left = 0, len(others) + 1
+
+        def answered(*, knows: bool) -> None:
+            nonlocal know, left
+            know, left = know + knows, left - 1
+            if knows and 2 * know > members_count >= 2 * (know - 1):
+                done(True)
+            elif not left and 2 * know <= members_count:
+                done(OutcomeUnknownError(f"{know} of {members_count} members know of it"))
+
+        for node in others:
+            news = ShareNames(0, view.mark, self._names.digest, rows)
+            self._bus.ask(node, news, lambda reply: answered(knows=isinstance(reply, NamesReply)), TIMEOUT_NS)
+        self._names.take(rows, lambda error: answered(knows=error is None))
 
     def _tell_all(self, rows: list[Row], then: Callable[[], None]) -> None:
         """Tell news to all that can be reached; then make a call."""

@@ -62,10 +62,14 @@ class Names:
 
     # -- questions ----------------------------------------------------------------------------------
 
+    def life_of(self, environment: str, name: str) -> Life:
+        """What a name stands for."""
+        raw = self._storage.get(layout.name_key(environment, name))
+        return UNBORN if raw is None else Life.decode(raw)
+
     def look_up(self, environment: str, name: str) -> Known:
         """The Dict of a name."""
-        raw = self._storage.get(layout.name_key(environment, name))
-        life = UNBORN if raw is None else Life.decode(raw)
+        life = self.life_of(environment, name)
         return self.by_id(dict_id(environment, name, life.life)) if life.exists else NONE
 
     def by_id(self, id_: bytes) -> Known:
@@ -136,6 +140,17 @@ class Names:
         rows = [(key, life._replace(exists=True).encode()), (DICT + id_, new.encode())]
         self.take(rows, lambda error: done(error or self.by_id(id_)))
         return [(each, value) for each, _ in rows if (value := self._storage.get(each)) is not None]
+
+    def end_of(self, id_: bytes) -> list[Row]:
+        """What says that a named Dict is no more; empty if there is none of that id."""
+        record = record_of(self.by_id(id_).record)
+        if record is None or record.name is None:
+            return []
+        life = self.life_of(record.environment, record.name)
+        if not life.exists or dict_id(record.environment, record.name, life.life) != id_:
+            return []
+        key = layout.name_key(record.environment, record.name)
+        return [(key, Life(life.life + 1, exists=False).encode())]
 
     # -- merging --------------------------------------------------------------------------------------
 
@@ -224,7 +239,7 @@ class Names:
 def record_of(value: bytes) -> Record | None:
     """The record of a Dict; None: it is none."""
     try:
-        fields = ormsgpack.unpackb(value)
+        fields = ormsgpack.unpackb(value) if value else None
     except ormsgpack.MsgpackDecodeError:
         return None
     if not isinstance(fields, list) or [type(field) for field in fields] not in (

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from ...exception import Error
+from ...exception import Error, InvalidError, NoQuorumError, OutcomeUnknownError, StoreFullError
 from ...ring.codec import encode_decree
 from ...ring.partition import dict_seed, key_hash
 from ..config import DICT_NAME_CHARS_MAX, PAGE_BYTES_MAX, RECORD_BYTES_MAX, STORAGE_KEY_BYTES_MAX
 from ..network.bus import Bus, Directory
+from ..network.leadermessage import EndDict, Ended
 from ..network.message import (
     Absent,
     AskRing,
@@ -39,6 +40,7 @@ from ..network.message import (
     Stamp,
     TellRing,
     TellStatus,
+    Unknown,
 )
 from ..ringview import RingView
 from ..store import layout
@@ -103,6 +105,7 @@ class Service:
             GetMany: self._on_get_many,
             ListDicts: self._on_list_dicts,
             ReadPage: self._on_read_page,
+            EndDict: self._on_end_dict,
             Resolve: self._on_resolve,
             ResolveId: self._on_resolve_id,
         }
@@ -134,7 +137,11 @@ class Service:
             if len(request.record) > RECORD_BYTES_MAX:
                 self._admission.refuse(source, request, Reason.INVALID, "a Dict's record is not as long")
                 return
-            told = partial(self._tell_known, source, request)
+
+            def told(known: Error | Known) -> None:
+                life = self._names.life_of(request.environment, request.name).life
+                self._tell_known(source, request, known, life)
+
             self._exchange.resolve(request.environment, request.name, request.record, told)
 
     def _on_resolve_id(self, source: Address, request: Request) -> None:
@@ -142,11 +149,24 @@ class Service:
         if self._is_member(source, request):
             self._exchange.find(request.dict_id, partial(self._tell_known, source, request))
 
-    def _tell_known(self, source: Address, request: Request, known: Error | Known) -> None:
+    def _on_end_dict(self, source: Address, request: Request) -> None:
+        assert isinstance(request, EndDict)
+        if self._is_member(source, request):
+            self._exchange.end(request.dict_id, partial(self._tell_end, source, request))
+
+    def _tell_end(self, source: Address, request: Request, ended: Error | bool) -> None:  # noqa: FBT001 - as told
+        if isinstance(ended, OutcomeUnknownError):
+            self._bus.tell(source, Unknown(request.number, str(ended)))
+        elif isinstance(ended, Error):
+            self._admission.refuse(source, request, _reason_of(ended), str(ended))
+        else:
+            self._bus.tell(source, Ended(request.number, ended))
+
+    def _tell_known(self, source: Address, request: Request, known: Error | Known, life: int = 0) -> None:
         if isinstance(known, Error):
             self._admission.refuse(source, request, _reason_of(known), str(known))
         else:
-            self._bus.tell(source, Resolved(request.number, known.dict_id, known.record))
+            self._bus.tell(source, Resolved(request.number, known.dict_id, known.record, life))
 
     def _on_list_dicts(self, source: Address, request: Request) -> None:
         assert isinstance(request, ListDicts)
@@ -262,8 +282,8 @@ class Service:
 
 
 def _reason_of(error: Error) -> Reason:
-    from ...exception import InvalidError, StoreFullError
-
     if isinstance(error, InvalidError):
         return Reason.INVALID
+    if isinstance(error, NoQuorumError):
+        return Reason.NO_QUORUM
     return Reason.STORE_FULL if isinstance(error, StoreFullError) else Reason.UNAVAILABLE
