@@ -59,7 +59,7 @@ check: $(VENV)/.installed-$(VERSION)-check .import/ringdict ## format, lint, typ
 	$(BIN)/lint-imports
 
 .PHONY: bench
-bench: $(VENV)/.installed-$(VERSION)-bench $(PEERS)/.looked ## ringdict beside redis, memcached, diskcache
+bench: $(VENV)/.installed-$(VERSION)-bench $(PEERS)/.looked ## ringdict beside redis, memcached, diskcache, etcd
 	@if [ -d $(PEERS)/usr ]; then \
 		export PATH="$(CURDIR)/$(PEERS)/usr/bin:$$PATH"; \
 		export LD_LIBRARY_PATH="$$(echo $(CURDIR)/$(PEERS)/usr/lib/*-linux-gnu*)"; \
@@ -117,6 +117,7 @@ $(PEERS)/.looked:
 	@missing=""; export PATH="$(CURDIR)/$(PEERS)/usr/bin:$$PATH"; \
 	for server in redis-server memcached; do \
 		command -v $$server >/dev/null || missing="$$missing $$server"; done; \
+	command -v etcd >/dev/null || missing="$$missing etcd-server"; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
 		echo "unpacking$$missing into $(PEERS)"; \
 		[ "$$(id -u)" != 0 ] || apt-get update -qq || true; \
@@ -124,4 +125,4 @@ $(PEERS)/.looked:
 			-o Dir::Cache::archives="$(CURDIR)/$(PEERS)/deb" $$missing >/dev/null || true; \
 		for deb in $(PEERS)/deb/*.deb; do [ ! -e "$$deb" ] || dpkg-deb -x "$$deb" $(PEERS); done; \
 	fi; \
-	for server in redis-server memcached; do command -v $$server >/dev/null || exit 0; done; touch $@
+	for server in redis-server memcached etcd; do command -v $$server >/dev/null || exit 0; done; touch $@

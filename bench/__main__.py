@@ -12,10 +12,10 @@ from pathlib import Path
 
 from . import interrupt, plot, report
 from .circumstances import Circumstances
-from .place import scratch_folder
+from .place import Place, scratch_folder
 from .scenario import Outcome, Scenario
 from .scenarios import SCENARIOS
-from .server import place_with
+from .servers import Servers
 from .stage import FULL, QUICK, Effort, Stage
 
 __all__ = ["main"]
@@ -56,10 +56,13 @@ def _measure(chosen: Sequence[Scenario], effort: Effort, options: argparse.Names
         print(report.heading(circumstances), flush=True)
         if circumstances.machine["file system"] in MEMORY_FILE_SYSTEMS:
             print(f"{folder} is memory: syncs cost nothing there. --folder takes another", file=sys.stderr)
-        servers = {server for scenario in chosen for server in scenario.servers}
-        with place_with(folder, servers) as place, Stage(place, effort, _say) as stage:
-            for scenario in chosen:
+        with Servers(folder) as servers, Stage(Place(folder), effort, _say) as stage:
+            for number, scenario in enumerate(chosen):
+                stage.place = servers.start(scenario.servers)
                 outcomes.append(Outcome(scenario, scenario.run(stage)))
+                needed = {server for later in chosen[number + 1 :] for server in later.servers}
+                stage.leave(scenario.servers - needed)
+                servers.stop(scenario.servers - needed)
                 _say("")
                 print(f"\n{report.block(outcomes[-1], paint)}", flush=True)
     if any(outcome.verdicts for outcome in outcomes):

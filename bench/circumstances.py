@@ -15,8 +15,19 @@ from .place import file_system
 
 __all__ = ["Circumstances"]
 
-PACKAGES = ("ringdict", "lmdb", "msgpack", "redis", "hiredis", "pymemcache", "diskcache")
-SERVERS = {"redis-server": "--version", "memcached": "--version"}
+PACKAGES = (
+    "ringdict",
+    "lmdb",
+    "msgpack",
+    "redis",
+    "hiredis",
+    "pymemcache",
+    "diskcache",
+    "coredis",
+    "trio",
+    "grpcio",
+)
+SERVERS = {"redis-server": "--version", "memcached": "--version", "etcd": "--version"}
 
 
 @dataclass(frozen=True)

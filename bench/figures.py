@@ -17,6 +17,7 @@ __all__ = [
     "MEGABYTES",
     "MICROSECONDS",
     "MILLISECONDS",
+    "PERCENT",
     "PER_SECOND",
     "RATIO",
     "Absence",
@@ -58,6 +59,7 @@ MICROSECONDS = Unit("µs", 1e6)
 MILLISECONDS = Unit("ms", 1e3)
 PER_SECOND = Unit("k/s", 1e-3, more_is_better=True)
 MEGABYTES = Unit("MB", 1e-6, follows_speed=False)
+PERCENT = Unit("%", 100.0)
 RATIO = Unit("x", 1.0, follows_speed=False)
 
 

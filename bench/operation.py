@@ -8,7 +8,7 @@ from functools import partial
 
 from .loop import Row
 from .peer import Peer
-from .stock import ENTRIES, Stock
+from .stock import BATCH_ENTRIES, ENTRIES, Stock
 
 __all__ = ["OPERATIONS", "Operation"]
 
@@ -32,15 +32,21 @@ def _all_entries(_peer: Peer, _row: Row, result: object) -> bool:
     return isinstance(result, int) and result >= ENTRIES
 
 
+def _all_answered(_peer: Peer, _row: Row, result: object) -> bool:
+    return result == BATCH_ENTRIES
+
+
 @dataclass(frozen=True)
 class Operation:
-    """`in_flight` is 0 for a blocking statement, else the number of asyncio tasks that share the rows."""
+    """`in_flight` is 0 for a blocking statement, else the number of tasks of an event loop that share the
+    rows. `threads` is the same for blocking statements, 0 for the one thread that there is."""
 
     statement: str
     rows: Callable[[Stock, int], list[Row]]
     row: str = "key, value"
     right: Check = _any
     in_flight: int = 0
+    threads: int = 0
 
 
 OPERATIONS = {
@@ -48,6 +54,7 @@ OPERATIONS = {
     "get.10kb": Operation("get", partial(Stock.large, size_bytes=10_000), right=_value),
     "get.100kb": Operation("get", partial(Stock.large, size_bytes=100_000), right=_value),
     "get.aio": Operation("get.aio", Stock.entries, right=_value, in_flight=1),
+    "get.aio.50": Operation("get.aio", Stock.entries, right=_value, in_flight=50),
     "put": Operation("put", Stock.entries),
     "put.aio": Operation("put.aio", Stock.entries, in_flight=50),
     "contains": Operation("contains", Stock.entries, right=_truth),
@@ -55,6 +62,10 @@ OPERATIONS = {
     "cycle": Operation("cycle", Stock.absent, right=_truth),
     "incr": Operation("incr", Stock.counter, right=_truth),
     "update": Operation("update", Stock.batches, row="batch, _"),
+    "absent": Operation("absent", Stock.absent, right=_truth),
+    "absent.16": Operation("absent", Stock.absent, right=_truth, threads=16),
+    "load.16": Operation("load.16", Stock.batches, row="batch, _", right=_all_answered),
+    "load.64": Operation("load.64", Stock.batches, row="batch, _", right=_all_answered),
     "items": Operation("items", Stock.whole, row="_, _", right=_all_entries),
     "len": Operation("len", Stock.whole, row="_, _", right=_truth),
 }

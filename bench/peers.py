@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, cast
 
-from .peer import MissingError, Peer, Statements, need, port_of
+from .clusterpeers import CLUSTER_PEERS
+from .peer import Bytes, MissingError, Peer, Statements, need, pack, port_of
 from .place import Place
 from .server import LOOPBACK
 
@@ -63,14 +64,7 @@ class RingdictMillion(Ringdict):
     name = "ringdict 1M"
 
 
-class _Bytes(Peer):
-    """Whose users serialise for themselves: spared that here."""
-
-    def value(self, plain: object) -> object:
-        return plain if isinstance(plain, bytes) else _pack(plain)
-
-
-class Redis(_Bytes):
+class Redis(Bytes):
     name = "redis-py"
     server = "redis"
     statements: ClassVar[Statements] = {
@@ -109,15 +103,18 @@ class RedisAsyncio(Redis):
     }
 
     def open(self, place: Place) -> dict[str, object]:
-        names = super().open(place)
-        self._aclient = need("redis.asyncio").Redis(host=LOOPBACK, port=port_of(place.redis))
-        return {**names, "aclient": self._aclient}
+        self._port = port_of(place.redis)
+        return super().open(place)
+
+    async def aopen(self) -> dict[str, object]:
+        self._aclient = need("redis.asyncio").Redis(host=LOOPBACK, port=self._port)
+        return {"aclient": self._aclient}
 
     async def aclose(self) -> None:
         await self._aclient.aclose()
 
 
-class Pymemcache(_Bytes):
+class Pymemcache(Bytes):
     name = "pymemcache"
     server = "memcached"
     statements: ClassVar[Statements] = {
@@ -206,7 +203,7 @@ class Lmdb(Peer):
         return text.encode()
 
     def value(self, plain: object) -> object:
-        return _pack(plain)
+        return pack(plain)
 
     def read(self, value: object) -> object:
         return cast("Callable[[object], object]", need("msgpack").unpackb)(value)
@@ -217,25 +214,11 @@ class LmdbSync(Lmdb):
     sync = True
 
 
-def _pack(plain: object) -> object:
-    return cast("Callable[[object], object]", need("msgpack").packb)(plain)
+_EMBEDDED: tuple[type[Peer], ...] = (
+    *(Ringdict, RingdictInterval, RingdictFsync, RingdictMillion),
+    *(Redis, RedisAsyncio, Pymemcache, Diskcache, Manager),
+    *(Lmdb, LmdbSync),
+)
 
-
-PEERS: dict[str, type[Peer]] = {
-    peer.name: peer
-    for peer in (
-        *(
-            Ringdict,
-            RingdictInterval,
-            RingdictFsync,
-            RingdictMillion,
-            Redis,
-            RedisAsyncio,
-            Pymemcache,
-            Diskcache,
-            Manager,
-        ),
-        *(Lmdb, LmdbSync),
-    )
-}
+PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (*_EMBEDDED, *CLUSTER_PEERS)}
 """By name. A worker process makes its contestant from this table."""

@@ -9,7 +9,15 @@ from multiprocessing.managers import DictProxy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-__all__ = ["Place", "file_system", "scratch_folder"]
+__all__ = ["Crew", "Place", "file_system", "scratch_folder"]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The processes of one cluster: where each is reached, and its process id."""
+
+    addresses: tuple[str, ...]
+    pids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,13 @@ class Place:
     redis: int | str = "redis-server was not started"
     memcached: int | str = "memcached was not started"
     manager: DictProxy[object, object] | None = None
+    replicated: int | str = "redis-server with two replicas was not started"
+    """The primary's port."""
+    careful: int | str = "redis-server that syncs each write was not started"
+    lone: Crew | str = "the node was not started"
+    nodes: Crew | str = "the nodes were not started"
+    durable: Crew | str = "the nodes that sync each write were not started"
+    etcd: Crew | str = "etcd was not started"
 
     def of(self, name: str) -> Path:
         """The folder that belongs to one contestant."""

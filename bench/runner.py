@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
+from .events import Events, events_of
 from .loop import AsyncLoop, Loop, Row, Timed, compile_async_loop, compile_loop
 from .operation import OPERATIONS, Operation
 from .peers import PEERS
 from .place import Place
+from .proc import cpu_s
 from .stock import Stock
 
 __all__ = ["Pace", "Runner", "WrongAnswerError"]
@@ -50,17 +53,20 @@ class Runner:
         self._stock = Stock(self._peer, self._store, stored=stored)
         self._loops: dict[str, Loop] = {}
         self._async_loops: dict[str, AsyncLoop] = {}
-        self._events = asyncio.Runner()
+        self._events: Events | None = None
+        self._threads: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
-        self._events.run(self._peer.aclose())
-        self._events.close()
+        if self._events is not None:
+            self._events.close(self._peer)
+        if self._threads is not None:
+            self._threads.shutdown()
         self._peer.close()
 
     def pace(self, name: str, seconds: float) -> Pace:
         """So many calls as take about so many seconds, once those that connect and store are done."""
         operation = OPERATIONS[name]
-        calls = operation.in_flight or 1
+        calls = operation.in_flight or operation.threads or 1
         spent = self._time(operation, operation.rows(self._stock, calls)).seconds
         if spent >= PLENTY * seconds:
             return Pace(calls, spent)
@@ -86,6 +92,16 @@ class Runner:
         rows = operation.rows(self._stock, calls)
         _settle_heap()
         return median(self._time(operation, [row]).seconds for row in rows)
+
+    def server_cpu(self, name: str, calls: int) -> float:
+        """Seconds of its server's processor time a call."""
+        pid = self._peer.server_pid()
+        operation = OPERATIONS[name]
+        rows = operation.rows(self._stock, calls)
+        _settle_heap()
+        before_s = cpu_s(pid)
+        self._time(operation, rows)
+        return (cpu_s(pid) - before_s) / calls
 
     def steadily(self, name: str, seconds: float, start_s: float) -> float:
         """Calls a second, one after the other, for so many seconds from `start_s` of the monotonic clock."""
@@ -149,20 +165,38 @@ class Runner:
         if not rows:
             return Timed(0.0, None)
         if operation.in_flight:
-            return self._events.run(self._time_async(operation, rows))
+            return self._time_async(operation, rows)
+        if operation.threads:
+            return self._time_threads(operation, rows)
         timed = self._loop(operation)(rows)
         self._check(operation, rows[-1], timed)
         return timed
 
-    async def _time_async(self, operation: Operation, rows: list[Row]) -> Timed:
-        loop, width = self._async_loop(operation), operation.in_flight
-        if width == 1:
-            timed = await loop(rows)
-            self._check(operation, rows[-1], timed)
-            return timed
+    def _time_async(self, operation: Operation, rows: list[Row]) -> Timed:
+        if self._events is None:
+            self._events = events_of(self._peer.library)
+            self._names |= self._events.open(self._peer)
+        lanes = _lanes(rows, operation.in_flight)
+        loop = self._async_loop(operation)
         start = time.perf_counter()
-        await asyncio.gather(*(loop(rows[lane::width]) for lane in range(width)))
-        return Timed(time.perf_counter() - start, None)
+        timed = self._events.together([partial(loop, lane) for lane in lanes])
+        spent = time.perf_counter() - start
+        for lane, one in zip(lanes, timed, strict=True):
+            self._check(operation, lane[-1], one)
+        # One lane is timed by itself, so that the way into the loop and out of it does not count.
+        return timed[0] if len(lanes) == 1 else Timed(spent, None)
+
+    def _time_threads(self, operation: Operation, rows: list[Row]) -> Timed:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(operation.threads)
+        lanes = _lanes(rows, operation.threads)
+        loop = self._loop(operation)
+        start = time.perf_counter()
+        timed = list(self._threads.map(loop, lanes))
+        spent = time.perf_counter() - start
+        for lane, one in zip(lanes, timed, strict=True):
+            self._check(operation, lane[-1], one)
+        return Timed(spent, None)
 
     def _check(self, operation: Operation, row: Row, timed: Timed) -> None:
         if not operation.right(self._peer, row, timed.result):
@@ -182,6 +216,10 @@ class Runner:
             source = self._peer.statements[statement]
             self._async_loops[statement] = compile_async_loop(source, operation.row, self._names)
         return self._async_loops[statement]
+
+
+def _lanes(rows: list[Row], width: int) -> list[list[Row]]:
+    return [lane for lane in (rows[number::width] for number in range(width)) if lane]
 
 
 def _settle_heap() -> None:

@@ -5,6 +5,7 @@ Scenarios that store entries of other sizes come after those that count or go th
 
 from __future__ import annotations
 
+from .clusterscenarios import CLUSTER_SCENARIOS
 from .figures import MEGABYTES, MILLISECONDS, PER_SECOND
 from .runner import Runner
 from .scenario import Race, Scenario
@@ -205,4 +206,4 @@ _MORE = (
     ),
 )
 
-SCENARIOS: tuple[Scenario, ...] = (*_READS, *_WRITES, *_WHOLE, *_MORE)
+SCENARIOS: tuple[Scenario, ...] = (*_READS, *_WRITES, *_WHOLE, *_MORE, *CLUSTER_SCENARIOS)

@@ -10,16 +10,25 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator
-from collections.abc import Set as AbstractSet
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
 from multiprocessing.managers import DictProxy
 from pathlib import Path
 
 from .interrupt import held, unheard
-from .place import Place
 
-__all__ = ["LOOPBACK", "memcached", "place_with", "redis_server", "running"]
+__all__ = [
+    "LOOPBACK",
+    "START_S_MAX",
+    "free_port",
+    "manager",
+    "memcached",
+    "process_of",
+    "redis_info",
+    "redis_server",
+    "redis_with_replicas",
+    "running",
+    "syncing_redis_server",
+]
 
 LOOPBACK = "127.0.0.1"
 
@@ -29,6 +38,8 @@ START_TRIES_MAX = 3
 START_S_MAX = 10.0
 STOP_S_MAX = 5.0
 
+REPLICAS = 2
+
 Arguments = Callable[[int, Path], list[str]]
 """Port and folder to the arguments of a server's command line."""
 
@@ -36,8 +47,15 @@ Arguments = Callable[[int, Path], list[str]]
 def redis_server(port: int, folder: Path) -> list[str]:
     return [
         *("redis-server", "--bind", LOOPBACK, "--port", str(port), "--dir", str(folder)),
-        *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+        # The delay is for many replicas that come one after the other; here it only makes the start late.
+        *("--save", "", "--repl-diskless-sync-delay", "0", "--daemonize", "no", "--appendonly", "no"),
     ]
+
+
+def syncing_redis_server(port: int, folder: Path) -> list[str]:
+    """One that answers a write once it is on disk."""
+    plain = redis_server(port, folder)
+    return [*plain[: plain.index("--appendonly")], "--appendonly", "yes", "--appendfsync", "always"]
 
 
 def memcached(port: int, _folder: Path) -> list[str]:
@@ -54,8 +72,8 @@ def running(arguments: Arguments, folder: Path) -> Generator[int | str]:
         yield f"{program} is not installed"
         return
     for _ in range(START_TRIES_MAX):
-        port = _free_port()
-        with _process(arguments(port, folder), folder) as process:
+        port = free_port()
+        with process_of(arguments(port, folder), folder) as process:
             if _answers(process, port):
                 yield port
                 return
@@ -63,39 +81,66 @@ def running(arguments: Arguments, folder: Path) -> Generator[int | str]:
 
 
 @contextmanager
-def place_with(folder: Path, servers: AbstractSet[str]) -> Generator[Place]:
-    """The place of one run, with the servers that are wanted: "redis", "memcached", "manager"."""
-    with ExitStack() as stack:
-        place = Place(folder)
-        if "redis" in servers:
-            place = replace(place, redis=stack.enter_context(running(redis_server, folder)))
-        if "memcached" in servers:
-            place = replace(place, memcached=stack.enter_context(running(memcached, folder)))
-        if "manager" in servers:
-            place = replace(place, manager=stack.enter_context(_shared_dict()))
-        yield place
+def redis_with_replicas(folder: Path) -> Generator[int | str]:
+    """A redis-server with two replicas that are in step with it; its port, or why there can be none."""
+    with running(redis_server, folder) as port:
+        if isinstance(port, str):
+            yield port
+            return
+        follow = ("--replicaof", LOOPBACK, str(port))
+        with (
+            running(lambda own, _: [*redis_server(own, folder), *follow], folder),
+            running(lambda own, _: [*redis_server(own, folder), *follow], folder),
+        ):
+            deadline_s = time.monotonic() + START_S_MAX
+            while redis_info(port, "replication").count("state=online") < REPLICAS:
+                if time.monotonic() > deadline_s:
+                    yield "the replicas of redis-server do not start"
+                    return
+                time.sleep(0.05)
+            yield port
+
+
+def redis_info(port: int, section: str) -> str:
+    """What a redis-server says of itself."""
+    with socket.create_connection((LOOPBACK, port), timeout=START_S_MAX) as line:
+        line.sendall(f"INFO {section}\r\n".encode())
+        head, _, text = line.recv(1 << 16).partition(b"\r\n")
+        while len(text) < int(head[1:]):
+            text += line.recv(1 << 16)
+    return text.decode()
 
 
 @contextmanager
-def _shared_dict() -> Generator[DictProxy[object, object]]:
-    manager = None
-    try:
-        with held(), unheard():
-            manager = multiprocessing.get_context("spawn").Manager()
-        yield manager.dict()
-    finally:
-        if manager is not None:
-            manager.shutdown()
-
-
-@contextmanager
-def _process(command: list[str], folder: Path) -> Generator[subprocess.Popen[bytes]]:
+def manager() -> Generator[DictProxy[object, object]]:
+    """A dict in a process of `multiprocessing`."""
     process = None
     try:
-        with held(), (folder / f"{Path(command[0]).name}.log").open("wb") as log:
+        with held(), unheard():
+            process = multiprocessing.get_context("spawn").Manager()
+        yield process.dict()
+    finally:
+        if process is not None:
+            process.shutdown()
+
+
+@contextmanager
+def process_of(
+    command: list[str], folder: Path, environ: dict[str, str] | None = None
+) -> Generator[subprocess.Popen[bytes]]:
+    """A process that is stopped at the end; what it says is in a file of the folder."""
+    process = None
+    try:
+        with held(), (folder / f"{Path(command[0]).name}.log").open("ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches the bench alone, which then stops it.
             process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environ,
+                start_new_session=True,
             )
         yield process
     finally:
@@ -103,7 +148,8 @@ def _process(command: list[str], folder: Path) -> Generator[subprocess.Popen[byt
             _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody uses at this moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]

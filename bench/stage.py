@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Self
 
 from .peer import MissingError
+from .peers import PEERS
 from .place import Place
 from .worker import FailedError, Worker
 
@@ -35,6 +37,8 @@ class Effort:
     beside_rounds: int
     beside_s: float
     fresh_processes: int
+    idle_rounds: int
+    idle_s: float
 
     def rounds_of(self, round_s: float) -> int:
         """How many rounds of so many seconds, all contestants together, there are."""
@@ -51,6 +55,8 @@ FULL = Effort(
     beside_rounds=3,
     beside_s=4.0,
     fresh_processes=15,
+    idle_rounds=3,
+    idle_s=10.0,
 )
 
 QUICK = Effort(
@@ -63,6 +69,8 @@ QUICK = Effort(
     beside_rounds=1,
     beside_s=0.8,
     fresh_processes=7,
+    idle_rounds=1,
+    idle_s=3.0,
 )
 
 
@@ -96,6 +104,11 @@ class Stage:
                 self._absences[name] = error
                 raise
         return self._workers[name]
+
+    def leave(self, servers: AbstractSet[str]) -> None:
+        """Close the workers whose contestants talk to these servers, which are about to be stopped."""
+        for name in [name for name in self._workers if PEERS[name].server in servers]:
+            self._workers.pop(name).close()
 
     def settle(self) -> None:
         """Have the system write what was left to be written, so that it does not weigh on what comes next."""

@@ -182,6 +182,9 @@ class StandIn(Peer):
         "items": "for result, _ in enumerate(client.items(), 1): pass",
         "copy": "result = len(list(client))",
         "len": "result = len(client)",
+        "absent": "result = key not in client; client[key] = value",
+        "load.16": "result = len(batch)",
+        "load.64": "result = len(batch)",
     }
 
     def open(self, place: Place) -> dict[str, object]:
@@ -326,6 +329,8 @@ TINY = Effort(
     beside_rounds=1,
     beside_s=0.0,
     fresh_processes=1,
+    idle_rounds=1,
+    idle_s=0.0,
 )
 
 
