@@ -229,6 +229,12 @@ class Gossiping:
             else Address(self._memory.members[node])
         )
 
+    def node_at(self, address: Address) -> NodeId | None:
+        """Which node is there, as was heard last; the one that lives, if there were several."""
+        there = [each for each in self.members() if self.address_of(NodeId(each.node_id)) == address]
+        nodes = sorted((NodeId(each.node_id) for each in there), key=self.is_alive)
+        return nodes[-1] if nodes else None
+
     def is_alive(self, node: NodeId) -> bool:
         """Whether a node is alive as far as is known here; a suspect is, until its time is up."""
         return node == self._me or (self._core is not None and self._core.is_live(GossipId(node)))

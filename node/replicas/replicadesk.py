@@ -2,13 +2,16 @@
 
 Rules of this file:
 1. Both sides go by the same ring, or nothing happens and whoever is behind is told so.
-2. Entries are taken from members alone, whole, in their places, and only for partitions that this node keeps.
+2. Entries are taken from nodes alone, whole, in their places, and only for partitions that this node keeps.
+   A node that the ring does not name any more may still have what nobody else has: it is heard like a member,
+   if it goes by the present ring.
 3. An answer that says "applied" is sent when it is so, as durable as this node's setting says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ...exception import Error
 from ..config import FRAME_ROWS_MAX, PLACES_ROWS_MAX, STORAGE_KEY_BYTES_MAX
@@ -37,10 +40,18 @@ from .tally import SUM_BYTES
 Handler = Callable[[Address, Request], None]
 
 
+class Neighbours(Directory, Protocol):
+    """Which nodes there are, members of the ring or not."""
+
+    def node_at(self, address: Address, /) -> NodeId | None:
+        """Which node was heard of at an address last; None: none was."""
+        ...
+
+
 class ReplicaDesk:
     """One node's answers about its entries. In no ring until `set_view`."""
 
-    def __init__(self, bus: Bus, directory: Directory, replica: Replica) -> None:
+    def __init__(self, bus: Bus, directory: Neighbours, replica: Replica) -> None:
         self._bus = bus
         self._directory = directory
         self._replica = replica
@@ -84,6 +95,10 @@ class ReplicaDesk:
                 return node
         return None
 
+    def node_at(self, source: Address) -> NodeId | None:
+        """Which node an address is, if any."""
+        return self.member_at(source) or self._directory.node_at(source)
+
     # -- handlers -----------------------------------------------------------------------------------
 
     def _on_replicate(self, source: Address, request: Request) -> None:
@@ -121,7 +136,7 @@ class ReplicaDesk:
         assert isinstance(request, AskRoot)
         if not self.admits(source, request, request.mark):
             return
-        node, view = self.member_at(source), self._view
+        node, view = self.node_at(source), self._view
         assert node is not None
         assert view is not None
         shared = self._shared.get(node)
@@ -175,8 +190,8 @@ class ReplicaDesk:
             if mark[0] > view.epoch:
                 return self._refuse(source, request, Reason.BEHIND, f"here it is epoch {view.epoch} still")
             return self._refuse(source, request, Reason.WRONG_EPOCH, f"here it is epoch {view.epoch}")
-        if self.member_at(source) is None:
-            return self._refuse(source, request, Reason.INVALID, "not a member of the ring")
+        if self.node_at(source) is None:
+            return self._refuse(source, request, Reason.INVALID, "not a node of this cluster")
         count = view.decree.partitions
         if len(partitions) > count or any(each >= count for each in partitions):
             return self._refuse(source, request, Reason.INVALID, "no such partition")

@@ -16,7 +16,7 @@ from ...exception import Error, InvalidError, NoQuorumError, OutcomeUnknownError
 from ...ring.codec import encode_decree
 from ...ring.partition import dict_seed, key_hash
 from ..config import DICT_NAME_CHARS_MAX, PAGE_BYTES_MAX, RECORD_BYTES_MAX, STORAGE_KEY_BYTES_MAX
-from ..network.bus import Bus, Directory
+from ..network.bus import Bus
 from ..network.leadermessage import EndDict, Ended
 from ..network.message import (
     Absent,
@@ -50,12 +50,12 @@ from .admission import Admission
 from .nameexchange import NameExchange
 from .names import Known, Names
 from .replica import Replica
-from .replicadesk import Handler
+from .replicadesk import Handler, Neighbours
 
 START_BYTES_MAX = STORAGE_KEY_BYTES_MAX - layout.DICT_ID_BYTES
 
 
-class Presence(Directory, Protocol):
+class Presence(Neighbours, Protocol):
     """Who is there: gossip."""
 
     def is_alive(self, node: NodeId, /) -> bool:

@@ -34,6 +34,9 @@ class Known:
     def address_of(self, node: NodeId, /) -> Address | None:
         return self.nodes.get(node)
 
+    def node_at(self, address: Address, /) -> NodeId | None:
+        return next((node for node, there in self.nodes.items() if there == address), None)
+
     def is_alive(self, node: NodeId, /) -> bool:
         return node in self.nodes
 

@@ -141,6 +141,9 @@ class Member:
     def address_of(self, node: NodeId) -> Address | None:
         return self.cluster.addresses.get(node)
 
+    def node_at(self, address: Address) -> NodeId | None:
+        return next((node for node, there in self.cluster.addresses.items() if there == address), None)
+
     def hear(self, node: NodeId, mark: Mark) -> None:
         self.heard.append((node, mark))
 
@@ -215,10 +218,18 @@ class Cluster:
     def __iter__(self) -> Iterator[Member]:
         return (self[number] for number in range(len(self.hosts)))
 
-    def set_ring(self, owning: Sequence[int] | None = None, pending: Sequence[int] | None = None) -> None:
-        """The next epoch: the data belongs to those members, and goes to those that are pending."""
+    def set_ring(
+        self,
+        owning: Sequence[int] | None = None,
+        pending: Sequence[int] | None = None,
+        *,
+        removed: Sequence[int] = (),
+    ) -> None:
+        """The next epoch: the data belongs to those members, and goes to those that are pending. Those who
+        are removed are no members any more."""
         epoch = 1 if self.decree is None else self.decree.epoch + 1
-        every = [RingMember(member.node, MemberState.ACTIVE, 1, "", "10.0.0.1:7000") for member in self]
+        staying = [member for number, member in enumerate(self) if number not in removed]
+        every = [RingMember(member.node, MemberState.ACTIVE, 1, "", "10.0.0.1:7000") for member in staying]
         table = self._table(every, range(len(every)) if owning is None else owning)
         self.decree = Decree(
             b"cluster-of-tests",

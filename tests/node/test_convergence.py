@@ -118,6 +118,21 @@ def test_what_a_node_keeps_no_more_is_handed_over() -> None:
     assert cluster[3].convergence.status().leftover_partitions
 
 
+def test_a_node_that_was_removed_and_lives_hands_over_what_it_alone_has() -> None:
+    cluster = Cluster(4)
+    cluster.set_ring(owning=[0, 1, 3])
+    with cluster.split(3):
+        cluster[3].write(*rows(50, 1))
+        cluster[3].write(row(b"only a hint", 2), hint=True)
+        cluster.run_for(2)
+        cluster.set_ring(owning=[0, 1, 2], removed=[3])
+        cluster.run_for(2)
+        assert not cluster[0].contents()
+    cluster.run_for(90)
+    assert len(cluster[0].contents()) == 51
+    cluster.assert_equal()
+
+
 def test_replicas_under_load_are_found_equal_without_walking_through_them() -> None:
     cluster = Cluster(3)
     cluster[0].write(*rows(100, 1))
