@@ -6,7 +6,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from ...ring.member import has_quorum
 from ..ringview import RingView
@@ -43,3 +43,20 @@ class Electorate:
     def _known(self, answered: Iterable[NodeId]) -> list[int]:
         numbers = self._numbers
         return [numbers[node] for node in answered if node in numbers]
+
+
+def shares(electorates: Mapping[int, Electorate]) -> dict[NodeId, int]:
+    """Of which of these partitions each node is a replica, as bits: the lowest is partition 0."""
+    bits: dict[NodeId, int] = {}
+    for partition, electorate in electorates.items():
+        for node in electorate.row:
+            bits[node] = bits.get(node, 0) | 1 << partition
+    return bits
+
+
+def bitmap(partitions: Iterable[int], count: int) -> bytes:
+    """Some of so many partitions as they go over the line: a bit each, the lowest first."""
+    bits = bytearray(count + 7 >> 3)
+    for partition in partitions:
+        bits[partition >> 3] |= 1 << (partition & 7)
+    return bytes(bits)

@@ -10,7 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ..network.leadermessage import Heartbeat, Pulse
 from ..network.message import Mark, Message
@@ -95,6 +95,16 @@ class Heartbeats:
             return False
         at, bit = partition >> 3, partition & 7
         return at < len(peer.leads) and bool(peer.leads[at] >> bit & 1)
+
+    def claimed(self, shares: Mapping[NodeId, int]) -> int:
+        """Of these partitions of each node, all that are claimed by one of theirs: as bits, the lowest is
+        partition 0. What `claims` says of each, in one go."""
+        now_ns, bits = self._world.now_ns(), 0
+        for node, share in shares.items():
+            peer = self._peers.get(node)
+            if peer is not None and now_ns - peer.heard_ns <= _STICKY_NS:
+                bits |= share & int.from_bytes(peer.leads, "little")
+        return bits
 
     def answered(self, within_ns: int) -> list[NodeId]:
         """Which nodes answered something that was sent so lately; this one counts."""

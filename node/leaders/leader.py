@@ -34,7 +34,7 @@ from .acceptor import Acceptor, Chosen
 from .ballot import Ballot, Order
 from .candidacy import Candidacies, Candidacy
 from .door import Door, OpenDoor
-from .electorate import Electorate
+from .electorate import Electorate, bitmap, shares
 from .heartbeat import Heartbeats
 from .leaderconfig import (
     BACKOFF_S_MAX,
@@ -111,6 +111,8 @@ class Leaders:
         self.view: RingView | None = None
         self.desk = self.desk_class(self, bus)
         self._electorates: dict[int, Electorate] = {}
+        #: Of each member, the partitions of this node that it is an owner of, too, as bits.
+        self._shares: dict[NodeId, int] = {}
         self.viewed_ns = 0
         self._beaten_ns = 0
         #: Whether this node is about to end, and leads nothing any more.
@@ -130,6 +132,7 @@ class Leaders:
         self.viewed_ns = self.world.now_ns()
         mine = [partition for partition in range(view.decree.partitions) if view.owns(partition)]
         self._electorates = {partition: Electorate(view, partition) for partition in mine}
+        self._shares = shares(self._electorates)
         for partition, leadership in list(self.leaderships.items()):
             if not self._still_stands(partition, leadership.ballot):
                 self.resign(leadership, "the ring has changed")
@@ -282,8 +285,11 @@ class Leaders:
         self.later(_TICK_NS, self._tick)
         now_ns = self.world.now_ns()
         answered = self.heartbeats.answered(_RESIGN_NS)
+        # Of a thousand partitions, eight times a second: in health there is nothing to count.
+        all_answer = self.view is not None and set(answered).issuperset(self.view.members)
         for leadership in list(self.leaderships.values()):
-            if now_ns - leadership.begun_ns > _RESIGN_NS and not leadership.electorate.chosen(answered):
+            is_old = now_ns - leadership.begun_ns > _RESIGN_NS
+            if not all_answer and is_old and not leadership.electorate.chosen(answered):
                 self.resign(leadership, "no majority answers")
             elif leadership.waits:
                 leadership.waits.tick()
@@ -293,16 +299,15 @@ class Leaders:
         self._settle_more()
         if self.view is not None and now_ns - self._beaten_ns >= _BEAT_NS:
             self._beaten_ns = now_ns
-            self.heartbeats.send(self.view.members, self._leads(self.view), self.view.mark)
-
-    def _leads(self, view: RingView) -> bytes:
-        bits = bytearray(view.decree.partitions + 7 >> 3)
-        for partition in self.leaderships:
-            bits[partition >> 3] |= 1 << (partition & 7)
-        return bytes(bits)
+            leads = bitmap(self.leaderships, self.view.decree.partitions)
+            self.heartbeats.send(self.view.members, leads, self.view.mark)
 
     def _look_after_all(self) -> None:
+        claimed, promised = self.heartbeats.claimed(self._shares), self.acceptor.promised
         for partition, electorate in self._electorates.items():
+            is_led = claimed >> partition & 1 and promised(partition).since == electorate.since
+            if is_led and partition not in self._leaderless_ns:
+                continue  # in health, most partitions
             if self._may_try(partition):
                 self._look_after(partition, electorate)
 
@@ -343,6 +348,8 @@ class Leaders:
         once nothing is under way."""
         now_ns = self.world.now_ns()
         for partition, leadership in list(self.leaderships.items()):
+            if leadership.electorate.row[0] == self.me and not self._leaving:
+                continue
             heir = self._heir(leadership)
             if heir is None and not self._leaving:
                 continue
