@@ -603,3 +603,12 @@ RECORD_BYTES_MAX = 4 * KIB
 
 OPERATIONS_MAX = 4_096
 """Writes whose answer is known still when their request comes again: some seconds of them under load."""
+
+CLEAR_KEYS_DICTS_MAX = 16
+"""Dicts whose clears' keys are remembered, 1,024 of 5 bytes each: finding them takes some 3 ms."""
+
+CLEAR_ROWS_MAX = 512
+"""Entries that a clear covers, removed at one time: some 2 ms, between which others get in."""
+
+CLEAR_SCAN_MAX = 4_096
+"""Marks of clears read at one time, at a start."""

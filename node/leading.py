@@ -55,6 +55,13 @@ class Leading:
         self._plane.set_view(view)
         self.leaders.set_view(view)
 
+    def is_settled(self, partition: int) -> bool:
+        """Whether this node leads a partition, and its present replicas know all that former ones may."""
+        view, leadership = self.leaders.view, self.leaders.leaderships.get(partition)
+        if view is None or leadership is None or leadership.open:
+            return False
+        return leadership.ballot.since == view.decree.since[partition]
+
     def _on_statement(self, source: Address, message: Message) -> None:
         """Only who says it of itself, from where it is known to be, is listened to."""
         node: bytes = getattr(message, "node", b"")

@@ -122,7 +122,7 @@ class Node:
             self.keeping.bus,
             self._turned,
             ready=self.keeping.convergence.equal,
-            settled=lambda _partition: True,
+            settled=self.leading.is_settled,
         )
         self.keeping.add_handlers(self.epochs.handlers())
         self._announcer = Announcer(world, self._serving, settings.folder, settings.host)

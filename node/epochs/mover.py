@@ -9,8 +9,8 @@ Rules of this file:
    old owners only. A member that was removed is not waited for: that is what its removal says.
 3. All that became ready in an interval flips in one epoch.
 4. A row that gets no new owner is ready at once.
-5. Former sets are dropped where `settled` says so. A partition with as many as there may be flips no further
-   until then.
+5. Former sets are dropped where an owner says that they are settled (`settled`). A partition with as many as
+   there may be flips no further until then.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Mover:
         self._turned_ns = 0
         self._looked_ns = 0
         self._found: set[int] = set()
+        self._found_settled: set[int] = set()
         self._waits_for: set[NodeId] = set()
 
     # -- the ring ----------------------------------------------------------------------------------
@@ -113,7 +114,9 @@ class Mover:
                 ready.append(move.partition)
         for node in sorted(unheard):
             self._ask_mark(view, node)
-        return Ready(asked.number, view.mark, bits_of(ready, view.decree.partitions))
+        settled = [number for number, sets in enumerate(view.decree.former) if sets and self._settled(number)]
+        count = view.decree.partitions
+        return Ready(asked.number, view.mark, bits_of(ready, count), bits_of(settled, count))
 
     def _owners_behind(self, view: RingView, move: Move) -> list[NodeId]:
         """Old owners that may not know yet that the partition is pending."""
@@ -182,8 +185,12 @@ class Mover:
     # -- flipping ----------------------------------------------------------------------------------
 
     def _gather(self, view: RingView) -> None:
-        """Ask all pending owners what is ready; flip it once they answered."""
+        """Ask all pending owners what is ready, and all who may lead what is settled; flip it once they
+        answered."""
         owners = {view.members[number] for move in self._moves for number in move.added}
+        for partition, sets in enumerate(view.decree.former):
+            owners.update(view.owners(partition) if sets else ())
+        self._found_settled = set()
         self._found = {move.partition for move in self._moves if not move.added}
         if view.decree.pending is not None:
             self._found.update(_reordered(view.decree))
@@ -205,6 +212,7 @@ class Mover:
         self._waits_for.discard(node)
         if isinstance(reply, Ready) and reply.mark == view.mark:
             told = set(numbers_of(reply.partitions))
+            self._found_settled.update(numbers_of(reply.settled))
             self._found.update(
                 move.partition
                 for move in self._moves
@@ -216,7 +224,9 @@ class Mover:
     def _flip(self, view: RingView) -> None:
         decree = view.decree
         settled = tuple(
-            partition for partition, sets in enumerate(decree.former) if sets and self._settled(partition)
+            partition
+            for partition, sets in enumerate(decree.former)
+            if sets and partition in self._found_settled
         )
         blocked = {
             partition

@@ -22,7 +22,7 @@ from ..network.bus import Bus
 from ..network.message import Reason, Refused, Reply
 from ..network.peermessage import Applied, AskRows, Replicate, Rows
 from ..replicas.rank import beats
-from ..replicas.replica import Replica, fault_of
+from ..replicas.replica import Replica
 from ..replicas.stamper import Stamper
 from ..ringview import RingView
 from ..store import layout
@@ -94,7 +94,9 @@ class PlainPlane:
             return None
         self._stamper.see(entry.version)
         expired = 0 < entry.expires_ms <= self._stamper.now_ms()
-        if entry.version <= cleared_at or entry.flags & VALUELESS or expired:
+        if entry.flags & VALUELESS or expired:
+            return None
+        if entry.version <= cleared_at and self._replica.clearances.covers(place, entry.version, cleared_at):
             return None
         return PlainEntry(entry.version, body_of(raw))
 
@@ -142,7 +144,7 @@ class _Reading:
         def answered(reply: Reply | None) -> None:
             if isinstance(reply, Rows):
                 found = [raw for place, raw in reply.rows if place == self._place]
-                if not found or not fault_of(self._place, found[0]):
+                if not found or not plane._replica.fault_of(self._place, found[0]):
                     self._hear(node, found[0] if found else NOTHING)
             else:
                 self._again(node, reply, lambda: self._ask(node))

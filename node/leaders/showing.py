@@ -7,7 +7,8 @@ Rules of this file:
    hint loses against it.
 3. A time to live ends for readers at the token's instant plus itself. What decides who may take the key next
    is the leader's own clock alone.
-4. Locks and the catalogue are no entries.
+4. What a `clear` made is an entry of a key that no user has (node/replicas/clearances.py).
+5. Locks and the catalogue are no entries.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
 from xxhash import xxh3_64_intdigest
 
 from ...exception import Error
 from ...ring.partition import dict_seed
 from ..clock import COUNTER_BITS
+from ..replicas.clearances import ClearKeys
 from ..replicas.replica import Replica
 from ..replicas.stamper import Stamper
 from ..store.entry import ATOMIC, TOMBSTONE, Stored, encode
-from ..store.layout import DICT_ID_BYTES
+from ..store.layout import CATALOGUE, DICT_ID_BYTES
 from ..world import World
 from .acceptor import Chosen
 from .plane import is_shown, place_of
@@ -39,13 +42,17 @@ class Showing:
         self._world = world
         self._replica = replica
         self._stamper = stamper
+        self._keys = ClearKeys()
 
     def show(self, chosen: Sequence[Chosen]) -> None:
         """Show records."""
         rows: list[tuple[bytes, bytes]] = []
         for partition, name, record in chosen:
             self._stamper.see(record.token)
-            if is_shown(name) and record.token:
+            if len(name) == DICT_ID_BYTES and name != CATALOGUE:
+                clear = name + self._keys.key(name, partition, self._replica.partitions)
+                rows.append((place_of(partition, clear), entry_of(clear, replace(record, body=None))))
+            elif is_shown(name) and record.token:
                 rows.append((place_of(partition, name), entry_of(name, record)))
         if rows:
             self._replica.apply(rows, self._shown)

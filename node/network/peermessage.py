@@ -202,14 +202,17 @@ class Decided(Request, tag=89):
 
 
 class AskReady(Request, tag=90):
-    """Which partitions that are pending to you could flip to you now? `node` asks, who goes by `mark`."""
+    """Which partitions that are pending to you could flip to you now, and which that you lead have settled?
+    `node` asks, who goes by `mark`."""
 
     node: Id
     mark: Mark
 
 
 class Ready(Reply, tag=91):
-    """Those of them (bit n of byte n // 8 from the lowest), in the epoch of `mark`."""
+    """Those of them (bit n of byte n // 8 from the lowest), in the epoch of `mark`. `settled`: those with
+    former sets of which nobody needs to know any more."""
 
     mark: Mark
     partitions: bytes
+    settled: bytes = b""

@@ -52,6 +52,7 @@ from ..store.layout import DICT_ID_BYTES, PARTITION_NAMES, PREFIX_BYTES
 from ..store.table import VALUELESS
 from ..store.transaction import CLEARED_AT_BYTES, DictGoneError
 from ..world import Changes, Storage, World
+from .clearances import CLEAR_KEY, CLEAR_KEY_END, Clearances
 from .rank import FRONT_BYTES, NO_STAMP, STAMP_AT, STAMP_END, beats, version_of
 from .stretch import FIRST_DICT, DictWalk, Row, partition_at, partition_rows
 from .tally import SUM_BYTES, SUM_MASK, Tallies, Tally, is_whole
@@ -101,6 +102,7 @@ class Replica:
         self.storage = storage
         self._now_ms = now_ms
         self._tallies = Tallies(storage)
+        self.clearances = Clearances(world, storage, self._tallies)
         self._partition_mask = layout.PARTITION_MASK
         self._preparing = False
         #: `cleared_at` of Dicts that were asked for.
@@ -109,6 +111,11 @@ class Replica:
     def set_partitions(self, count: int) -> None:
         """Go by a ring of so many partitions: always the same number, once there is a ring."""
         self._partition_mask = count - 1
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are."""
+        return self._partition_mask + 1
 
     # -- one key ------------------------------------------------------------------------------------
 
@@ -121,14 +128,19 @@ class Replica:
         cleared_at = self.cleared_at(dict_id)
         key_hash = xxh3_64_intdigest(key, int.from_bytes(dict_id, "big"))
         try:
-            raw = self.storage.get(place_of(dict_id, key, key_hash, self._partition_mask))
+            place = place_of(dict_id, key, key_hash, self._partition_mask)
+            raw = self.storage.get(place)
             if raw is None:
                 return NOTHING
             entry = decode(raw, key_hash)
         except (DamagedEntryError, StoreDamagedError):
             raise DamagedEntryError(key) from None
         flags, version, node, touch, expires_ms, _, _, _ = entry
-        if version <= cleared_at or flags & VALUELESS or (expires_ms and expires_ms <= self._now_ms()):
+        if (
+            flags & VALUELESS
+            or (expires_ms and expires_ms <= self._now_ms())
+            or (version <= cleared_at and self.clearances.covers(place, version, cleared_at))
+        ):
             return Read(None, (version, node, touch))
         return Read(entry, (version, node, touch))
 
@@ -138,7 +150,7 @@ class Replica:
         return [read(dict_id, key) for key in keys]
 
     def cleared_at(self, dict_id: bytes) -> int:
-        """Up to which version entries of a Dict count as absent."""
+        """Above which version all entries of a Dict are to be seen."""
         known = self._cleared_at.get(dict_id)
         if known is not None:
             return known
@@ -146,6 +158,7 @@ class Replica:
         if state is None:
             raise DictGoneError
         cleared_at = int.from_bytes(state[:CLEARED_AT_BYTES], "big")
+        cleared_at = max(cleared_at, self.clearances.highest(dict_id))
         self._cleared_at[dict_id] = cleared_at
         return cleared_at
 
@@ -185,7 +198,11 @@ class Replica:
                 entries += 1
             else:
                 flags, version, _, _, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
-                if version > cleared_at and not flags & VALUELESS and not 0 < expires_ms <= now_ms:
+                if (
+                    not flags & VALUELESS
+                    and not 0 < expires_ms <= now_ms
+                    and (version > cleared_at or not self.clearances.covers(place, version, cleared_at))
+                ):
                     entries += 1
                     size_bytes += size_of(raw, len(place) - PREFIX_BYTES)
             if looked_at >= COUNT_ROWS_MAX:
@@ -202,7 +219,9 @@ class Replica:
         except DamagedEntryError:
             return (key if layout.stored_key(key) == place[PREFIX_BYTES:] else b""), None
         flags, version, _, _, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
-        if version <= cleared_at or flags & VALUELESS or 0 < expires_ms <= self._now_ms():
+        if flags & VALUELESS or 0 < expires_ms <= self._now_ms():
+            return None
+        if version <= cleared_at and self.clearances.covers(place, version, cleared_at):
             return None
         return key, body_of(raw)
 
@@ -214,10 +233,13 @@ class Replica:
 
         `done` is called later, in the order of the calls. With an error nothing of it was stored.
         """
-        get, change = self.storage.get, self._tallies.change
+        get, change, clearances = self.storage.get, self._tallies.change, self.clearances
         changes: Changes = {}
         newer = 0
         for place, raw in rows:
+            if clearances.marks and (mark := clearances.mark(place)) >= version_of(raw):
+                newer = max(newer, mark)
+                continue
             try:
                 standing = changes[place] if place in changes else get(place)
             except StoreDamagedError:
@@ -233,6 +255,9 @@ class Replica:
             if standing == DAMAGED:  # whether it is in the sum depends on when the damage was done
                 self._tallies.forget(partition_at(place))
             changes[place] = raw
+            if place[PREFIX_BYTES:CLEAR_KEY_END] == CLEAR_KEY:
+                clearances.take(place, raw, changes)
+                self._cleared_at.pop(place[:DICT_ID_BYTES], None)
         self.storage.commit(changes, lambda error: self._applied(error, newer, done))
 
     def _applied(self, error: Error | None, newer: int, done: Applied) -> None:
@@ -241,6 +266,7 @@ class Replica:
             return
         self._tallies.forget_all()
         self._cleared_at.clear()
+        self.clearances.load()
         if isinstance(error, StoreFullError):
             done(error, 0)
         else:

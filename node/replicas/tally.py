@@ -140,6 +140,15 @@ class Tallies:
         if version > tally.highest_bytes:
             tally.highest_bytes = version
 
+    def remove(self, place: bytes, before: bytes) -> None:
+        """What stands at a place is removed."""
+        tally = self._tallies.get(place[DICT_ID_BYTES:PREFIX_BYTES])
+        if tally is None or (tally.frontier and place >= tally.frontier):
+            return
+        if not tally.frontier:
+            tally.recent.append(tally.total)
+        tally.remove(place, before)
+
     def measure(self, partition: int) -> bool:
         """Read on in a partition, one stretch; whether its sum is known now."""
         name = PARTITION_NAMES[partition]

@@ -186,13 +186,15 @@ class LocalTable(Table):
             for (_, key_hash), raw in zip(located, found, strict=True)
         ]
 
-    def _judged(self, raw: bytes, key_hash: int, cleared_at: int) -> Look:
+    def _judged(self, raw: bytes, key_hash: int, cleared_at: int) -> Look | Missing:
         if len(raw) < HEADER_BYTES or xxh3_64_intdigest(
             raw[CHECKSUM_BYTES:], key_hash
         ) & CHECKSUM_MASK != int.from_bytes(raw[:CHECKSUM_BYTES], "big"):
             raise DamagedEntryError
         flags, version, node, touch, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
         stamp = (version, node, touch)
-        if version <= cleared_at or flags & VALUELESS or (expires_ms and self.store.expired(expires_ms)):
+        if version <= cleared_at:
+            return NOT_HERE  # a part of the Dict was cleared: the node knows which
+        if flags & VALUELESS or (expires_ms and self.store.expired(expires_ms)):
             return stamp, None, 0
         return stamp, body_of(raw) if flags & EXTRAS else raw[HEADER_BYTES:], expires_ms

@@ -30,6 +30,7 @@ DICT = SYSTEM + b"dict\0"
 STATE = SYSTEM + b"state\0"
 SWEEP = SYSTEM + b"sweep\0"
 HEARTBEAT = SYSTEM + b"beat\0"
+CLEARED = SYSTEM + b"clear\0"
 
 CATALOGUE = (2).to_bytes(DICT_ID_BYTES, "big")
 """Where leaders decide who makes a Dict: never an entry, only records (docs/atomics.md)."""

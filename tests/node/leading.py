@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringdict.node.leaders.ballot import Ballot
 from ringdict.node.network.bus import Bus
-from ringdict.node.network.leadermessage import Act, Acted, Greet, Greeted, Verb
+from ringdict.node.network.leadermessage import Act, Acted, Clear, Cleared, Greet, Greeted, Verb
 from ringdict.node.network.message import AskRing, Get, Put, Reply, Request, Resolve, Resolved, TellRing
 from ringdict.node.network.wire import decode
 from ringdict.node.node import Node, NodeSettings
@@ -65,14 +65,17 @@ class Cluster:
         return process
 
     def settle(self, members: int, span_s: float = 40) -> None:
-        """Wait until all are in the ring, nothing is pending, and everything is led."""
+        """Wait until all are in the ring, nothing is pending, everything is led and settled."""
         nodes: list[Node] = []
         for _ in range(int(span_s * 4)):
             self.simulation.run_for(0.25)
             nodes = [self.node(number) for number, host in enumerate(self.hosts) if host.up]
             views = [node.view for node in nodes]
             if all(
-                view is not None and len(view.members) == members and view.decree.pending is None
+                view is not None
+                and len(view.members) == members
+                and view.decree.pending is None
+                and not any(view.decree.former)
                 for view in views
             ):
                 led = sum(len(node.leading.leaders.leaderships) for node in nodes)
@@ -158,6 +161,21 @@ class Cluster:
         reply = self.act(verb, body, key, version=more.get("version", 0), ttl_ms=more.get("ttl_ms", 0))
         assert isinstance(reply, Acted), reply
         return reply
+
+    def clear(self, *, ends: bool = False) -> None:
+        """Clear the Dict: one request for each leader."""
+        decree = self.decree(self.up)
+        by_node: dict[bytes, list[tuple[int, Ballot]]] = {}
+        for partition, ballot in self.greet(self.up).ballots:
+            by_node.setdefault(ballot.node, []).append((partition, ballot))
+        done: list[int] = []
+        for node, ballots in by_node.items():
+            number = self.number_of(node)
+            ticket = self.greet(number).ticket
+            cleared = self.ask(number, Clear(0, ballots, ticket, self.next_id(), 0, self.dict_id, ends))
+            assert isinstance(cleared, Cleared), cleared
+            done += cleared.done
+        assert sorted(done) == list(range(decree.partitions))
 
     def put(self, body: bytes, key: bytes = KEY, *, at: int = 0) -> Reply:
         epoch = self.decree(at).epoch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringdict.node.network.leadermessage import Freed, Verb, Wait
-from ringdict.node.network.message import Absent, Present, Reason, Refused, Written
+from ringdict.node.network.message import Absent, Count, Counted, Present, Reason, Refused, Written
 from ringdict.node.world import NS_PER_S, NodeId
 
 from .leading import KEY, Cluster
@@ -113,3 +113,47 @@ def test_what_is_no_key_of_a_known_dict_is_refused(cluster: Cluster) -> None:
     reply = cluster.act(Verb.PUT_IF_ABSENT, b"x")
     assert isinstance(reply, Refused)
     assert reply.reason == Reason.NO_DICT
+
+
+def test_a_clear_hides_all_that_was_there_and_nothing_that_comes_after(cluster: Cluster) -> None:
+    keys = [b"\x04key%d" % number for number in range(40)]
+    for key in keys[:20]:
+        assert isinstance(cluster.put(b"plain", key), Written)
+    for key in keys[20:]:
+        assert cluster.done(Verb.PUT_IF_ABSENT, b"atomic", key).happened
+    cluster.clear()
+    cluster.simulation.run_for(0.1)  # until the others have heard of it
+    for key in keys:
+        assert all(isinstance(cluster.get(key, at=number), Absent) for number in range(3))
+    for number in range(3):
+        counted = cluster.ask(number, Count(0, cluster.decree().epoch, cluster.dict_id, b"\xff" * 128, b""))
+        assert isinstance(counted, Counted)
+        assert counted.entries == 0
+    assert isinstance(cluster.put(b"new", keys[0]), Written)
+    assert cluster.done(Verb.PUT_IF_ABSENT, b"new", keys[30]).happened
+    cluster.simulation.run_for(10)  # until all is removed, and replicas were compared
+    for key in (keys[0], keys[30]):
+        for number in range(3):
+            seen = cluster.get(key, at=number)
+            assert isinstance(seen, Present)
+            assert seen.body == b"new"
+    for number in range(3):
+        replica = cluster.node(number).keeping.replica
+        assert not replica.clearances.is_sweeping
+        assert replica.cleared_at(cluster.dict_id) == 0
+        replica.validate()
+
+
+def test_a_node_that_was_away_learns_of_a_clear(cluster: Cluster) -> None:
+    assert isinstance(cluster.put(b"old"), Written)
+    ballot = cluster.ballot()
+    assert ballot is not None
+    away = next(number for number in (0, 1, 2) if number != cluster.number_of(ballot.node))
+    cluster.hosts[away].crash()
+    cluster.simulation.run_for(3)
+    cluster.clear()
+    cluster.hosts[away].start()
+    cluster.settle(3)
+    cluster.simulation.run_for(30)
+    assert isinstance(cluster.get(at=away), Absent)
+    assert cluster.node(away).keeping.replica.clearances.marks
