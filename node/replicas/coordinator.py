@@ -18,9 +18,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec.msgpack import encode as encode_keys
 from msgspec.structs import replace
-from xxhash import xxh3_64_intdigest, xxh3_128_digest
+from xxhash import xxh3_64_intdigest
 
 from ...exception import Error
 from ...ring.partition import dict_seed
@@ -28,6 +27,7 @@ from ..config import (
     OPERATIONS_MAX,
     RELAY_TIMEOUT_S,
     RELAYS_MAX,
+    STAMPS_MAX,
     WRITE_SPAN_S,
     WRITES_BYTES_MAX,
     WRITES_MAX,
@@ -40,17 +40,16 @@ from ..store.entry import NO_OPERATION, DamagedEntryError, Stored, encode
 from ..store.operation import KEEP, NEVER
 from ..world import NS_PER_S, Address, NodeId
 from .admission import Admission
-from .rank import NO_STAMP
+from .job import Job, Writing, items_of, name_of, size_of, summed_up
 from .replica import place_of
 from .replicadesk import Handler
+from .standing import bring
 from .touching import touch
-from .write import Draft, Ended, Write
+from .write import Draft, Write
 from .writers import Writers
 
 RELAY_NS = int(RELAY_TIMEOUT_S * NS_PER_S)
 SPAN_NS = int(WRITE_SPAN_S * NS_PER_S)
-
-Writing = Put | PutMany | Touch
 
 _NOT_THERE = frozenset(
     {
@@ -65,27 +64,6 @@ _NOT_THERE = frozenset(
     }
 )
 """Refusals of an owner that another one need not share."""
-
-
-class Job:
-    """A request, or a part of one, until it is answered."""
-
-    __slots__ = ("avoided", "ended", "request", "tainted", "until_ns")
-
-    def __init__(self, request: Writing, until_ns: int, ended: Ended) -> None:
-        self.request = request
-        self.until_ns = until_ns
-        self.ended = ended
-        #: Whether an attempt may have been carried out.
-        self.tainted = False
-        #: Owners that it was passed on to in vain.
-        self.avoided: list[NodeId] = []
-
-    def end(self, reply: Reply) -> None:
-        """Answer it."""
-        if self.tainted and isinstance(reply, Refused):
-            reply = Unknown(0, f"it may have been written before this: {reply.text}")
-        self.ended(reply)
 
 
 class Coordinator:
@@ -129,7 +107,7 @@ class Coordinator:
         admission = self._admission
         if not admission.admits(source, request, request.epoch) or not admission.is_sound(source, request):
             return
-        name = _name_of(request)
+        name = name_of(request)
         answer = self._answers.get(name)
         if answer is not None:
             self._parts.bus.tell(source, replace(answer, number=request.number))
@@ -139,7 +117,7 @@ class Coordinator:
             self._begin(source, request, name)
 
     def _begin(self, source: Address, request: Writing, name: tuple[object, ...]) -> None:
-        size_bytes = _size_of(request)
+        size_bytes = size_of(request)
         if len(self._open) >= WRITES_MAX or self._bytes + size_bytes > WRITES_BYTES_MAX:
             self._admission.refuse(source, request, Reason.OVERLOADED, "too many writes are under way here")
             return
@@ -201,7 +179,7 @@ class Coordinator:
         def ended(reply: Reply) -> None:
             replies.append(reply)
             if len(replies) == len(groups):
-                job.end(_summed_up(replies))
+                job.end(summed_up(replies))
 
         for target, items in groups.items():
             part = Job(replace(request, items=items), job.until_ns, ended)
@@ -224,7 +202,7 @@ class Coordinator:
     def _relay(self, owner: NodeId, job: Job) -> None:
         parts = self._parts
         view = parts.view
-        for key, _ in _items_of(job.request):
+        for key, _ in items_of(job.request):
             parts.tenures.end(self._locate(job.request.dict_id, key)[1])
 
         def answered(reply: Reply | None) -> None:
@@ -295,7 +273,22 @@ class Coordinator:
 
     def _coordinate(self, job: Job) -> None:
         request = job.request
-        if isinstance(request, Touch):
+        if job.goes_by_what_stands:
+            view, items = self._parts.view, items_of(request)
+            places = [self._locate(request.dict_id, key)[1:] for key, _ in items]
+            informed = partial(self._coordinate_informed, job, view)
+            unknown = job.overtaken_count > 0 or not isinstance(request, Touch)
+            bring(self._parts, places, informed, anew=unknown)
+        else:
+            assert not isinstance(request, Touch)
+            self._write(job, self._drafts(request), self._above(request))
+
+    def _coordinate_informed(self, job: Job, view: RingView) -> None:
+        """What stands there is here, as far as the owners that can be reached have it."""
+        request = job.request
+        if view is not self._parts.view:
+            self._carry_out(job)
+        elif isinstance(request, Touch):
             touch(
                 self._parts,
                 request,
@@ -311,18 +304,33 @@ class Coordinator:
             del self._writes[write]
             job.end(reply)
 
+        def overtaken() -> None:
+            del self._writes[write]
+            write.drop()
+            job.tainted = True
+            job.overtaken_count += 1
+            self._coordinate(job)
+
+        follows = job.goes_by_what_stands and job.overtaken_count < STAMPS_MAX
         write = self.write_class(
-            self._parts, drafts, above, job.request.ack, tainted=job.tainted, ended=ended
+            self._parts,
+            drafts,
+            above,
+            job.request.ack,
+            tainted=job.tainted,
+            ended=ended,
+            overtaken=overtaken if follows else None,
         )
         self._writes[write] = job
         write.begin()
         return write
 
     def _above(self, request: Put | PutMany) -> int:
-        return max(request.floor, self._parts.replica.cleared_at(request.dict_id))
+        floor = self._parts.stamper.credible(request.floor)
+        return max(floor, self._parts.replica.cleared_at(request.dict_id))
 
     def _drafts(self, request: Put | PutMany) -> list[Draft]:
-        return [self._draft(request, key, body) for key, body in _items_of(request)]
+        return [self._draft(request, key, body) for key, body in items_of(request)]
 
     def _draft(self, request: Put | PutMany, key: bytes, body: bytes) -> Draft:
         key_hash, partition, place = self._locate(request.dict_id, key)
@@ -362,36 +370,3 @@ class Coordinator:
         assert bool(self._bytes) <= bool(self._open)
         self._parts.tenures.validate()
         self._parts.stamper.validate()
-
-
-def _items_of(request: Writing) -> Sequence[tuple[bytes, bytes]]:
-    if isinstance(request, PutMany):
-        return request.items
-    return [(request.key, request.body if isinstance(request, Put) else b"")]
-
-
-def _size_of(request: Writing) -> int:
-    return sum(len(key) + len(body) for key, body in _items_of(request))
-
-
-def _name_of(request: Writing) -> tuple[object, ...]:
-    """What makes a request known when it comes again. The pieces of a batch share the operation's id, and may
-    be cut anew before they come again: a piece is the same only if all its keys are."""
-    if not request.operation_id:
-        return (type(request), b"", object())
-    keys = xxh3_128_digest(encode_keys([key for key, _ in _items_of(request)]))
-    return (type(request), request.operation_id, request.dict_id, keys)
-
-
-def _summed_up(replies: Sequence[Reply]) -> Reply:
-    """The answer to a batch, of those to its parts."""
-    written = [reply for reply in replies if isinstance(reply, Written)]
-    if len(written) == len(replies):
-        stamp = max([reply.stamp for reply in written], default=NO_STAMP)
-        copies = min([reply.copies for reply in written], default=0)
-        return Written(0, stamp, copies, max([reply.wanted for reply in written], default=0))
-    failed = next(reply for reply in replies if not isinstance(reply, Written))
-    if not written and all(isinstance(reply, Refused) for reply in replies):
-        return failed
-    text = failed.text if isinstance(failed, (Refused, Unknown)) else ""
-    return Unknown(0, f"a part of it was not written, or nobody knows: {text}")

@@ -15,7 +15,7 @@ from struct import Struct
 
 from ...exception import Error, StoreFullError
 from ..clock import COUNTER_BITS
-from ..config import SKEW_MS_MAX, STAMP_AHEAD_MS
+from ..config import FLOOR_AHEAD_MS_MAX, SKEW_MS_MAX, STAMP_AHEAD_MS
 from ..world import NS_PER_MS, Storage, World
 
 KEY = b"stamp"
@@ -76,6 +76,11 @@ class Stamper:
             return
         self._last = version
         self._lead_ns = max(self._lead_ns, version_ms * NS_PER_MS - self._world.now_ns())
+
+    def credible(self, floor: int) -> int:
+        """As much of what a client claims to have seen as can be believed. What stands really is told by the
+        replicas (write.py), so no write is lost under what is cut off here."""
+        return min(floor, (self.now_ms() + FLOOR_AHEAD_MS_MAX) << COUNTER_BITS)
 
     def stamp(self, above: int, then: Stamped) -> None:
         """A new stamp, above that version and all that were given: at once if it is reserved, which it is

@@ -60,6 +60,10 @@ class Tenures:
         """Above which version to stamp there, within a tenure."""
         return max(self._floors.get(partition, 0), self._replica.highest(partition) or 0)
 
+    def lacks(self, partition: int) -> bool:
+        """Whether others had something newer there, when the tenure began, than this node has yet."""
+        return self._floors.get(partition, 0) > (self._replica.highest(partition) or 0)
+
     def hold(self, partitions: Sequence[int], then: Callable[[], None]) -> None:
         """See that the tenure of each of these has begun; then make a call, at once if it has.
 

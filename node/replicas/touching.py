@@ -1,9 +1,10 @@
 """A new time to live for an entry, as this node coordinates it: the same version, a higher touch stamp.
 
 Rules of this file:
-1. A touch makes no version: where a newer one stands it changes nothing (rank.py), and counts as done.
-2. What is touched is what stands here and is visible. If that is nothing, nothing is written. A replica that
-   is damaged, or not fit to be read, does not know: another owner is to do it.
+1. A touch makes no version: where a newer one stands it changes nothing (rank.py). A replica that says so has
+   what stands there brought here (standing.py), and that is touched.
+2. What is touched is what stands here and is visible, within a tenure. If that is nothing, nothing is
+   written. A replica that is damaged, or not fit to be read, does not know: another owner is to do it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def touch(
     def sealed(stamp: int) -> bytes:
         return encode(found._replace(touch=stamp, expires_ms=expires_ms), key_hash)
 
-    write([Draft(place, partition, sealed, touches=True)], max(found.touch, found.version))
+    write([Draft(place, partition, sealed, touched=found.version)], max(found.touch, found.version))
 
 
 def _answer(parts: Writers, request: Touch, version: int | None) -> Reply | None:

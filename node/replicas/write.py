@@ -42,8 +42,9 @@ class Draft(NamedTuple):
     partition: int
     sealed: Callable[[int], bytes]
     """The entry's bytes, with that stamp."""
-    touches: bool = False
-    """It is no version of its own, and changes nothing where a newer one stands."""
+    touched: int = 0
+    """The version that it gives another time to live; then it is none of its own, and changes nothing where a
+    newer one stands."""
 
 
 class Write:
@@ -55,15 +56,25 @@ class Write:
         above: the stamp must become higher than this version.
         tainted: an earlier attempt may have applied it.
         ended: called once, unless the write was dropped.
+        overtaken: for a write that goes by what stands there: called in place of stamping it anew, when a
+            replica has something newer. Whoever is called drops the write.
     """
 
     __slots__ = (
-        "_above", "_ack", "_attempt", "_drafts", "_ended", "_failed", "_has", "_open", "_parts", "_refused",
-        "_stamp_written", "_stamps_count", "_tainted", "answered", "tainted", "view",
+        "_above", "_ack", "_attempt", "_drafts", "_ended", "_failed", "_has", "_open", "_overtaken",
+        "_parts", "_refused", "_stamp_written", "_stamps_count", "_tainted", "answered", "tainted", "view",
     )  # fmt: skip
 
     def __init__(
-        self, parts: Writers, drafts: Sequence[Draft], above: int, ack: int, *, tainted: bool, ended: Ended
+        self,
+        parts: Writers,
+        drafts: Sequence[Draft],
+        above: int,
+        ack: int,
+        *,
+        tainted: bool,
+        ended: Ended,
+        overtaken: Callable[[], None] | None = None,
     ) -> None:
         self._parts = parts
         self._drafts = drafts
@@ -72,6 +83,7 @@ class Write:
         self._above = above
         self._ack = ack
         self._ended = ended
+        self._overtaken = overtaken
         #: Whether it may be applied somewhere: before this write, by now.
         self._tainted = tainted
         self.tainted = tainted
@@ -198,11 +210,14 @@ class Write:
 
     def _is_news(self, rows: list[Row], newer: int) -> bool:
         """Whether others wrote what stands there, before this write or beside it."""
-        if self._drafts[0].touches:
+        if newer == self._drafts[0].touched or (self._drafts[0].touched and self._overtaken is None):
             return False
         return len(rows) > 1 or not self._parts.ours.is_ours(rows[0][0], newer)
 
     def _stamp_anew(self, newer: int) -> None:
+        if self._overtaken is not None:
+            self._overtaken()
+            return
         self._attempt += 1
         self._parts.world.trace("stamped anew", partition=self._drafts[0].partition)
         if self._stamps_count >= STAMPS_MAX or newer >= VERSION_MAX:

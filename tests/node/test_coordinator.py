@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from ringdict.node.clock import COUNTER_BITS
+from ringdict.node.config import FLOOR_AHEAD_MS_MAX, SKEW_MS_MAX
 from ringdict.node.network.message import (
     Absent,
     Ack,
@@ -20,6 +23,8 @@ from ringdict.node.network.message import (
     Unknown,
     Written,
 )
+from ringdict.node.replicas.stamper import VERSION_MAX
+from ringdict.node.store.operation import KEEP
 from ringdict.node.world import NS_PER_MS, Address
 
 from .keepers import KEY, Cluster
@@ -174,6 +179,21 @@ def test_a_stamp_is_above_the_floor_of_the_client() -> None:
     assert written(cluster.ask(0, put(cluster, b"v", floor=floor))).stamp[0] > floor
 
 
+def test_a_floor_from_beyond_all_time_poisons_nothing() -> None:
+    cluster = Cluster()
+    now_ms = cluster.keeping(0).stamper.now_ms()
+    for floor in (VERSION_MAX - 1, VERSION_MAX - 2):
+        reply = written(cluster.ask(0, put(cluster, b"far %d" % (floor % 10), floor=floor)))
+        assert (reply.stamp[0] >> COUNTER_BITS) - now_ms < 2 * FLOOR_AHEAD_MS_MAX
+    after = written(cluster.ask(0, put(cluster, b"after")))
+    assert after.stamp > reply.stamp
+    other = written(cluster.ask(1, put(cluster, b"elsewhere", b"\x03elsewhere")))
+    assert (other.stamp[0] >> COUNTER_BITS) - now_ms < SKEW_MS_MAX + 10_000, (
+        "another partition has no part in it"
+    )
+    assert [body_at(cluster, number) for number in range(3)] == [b"after"] * 3
+
+
 def test_a_batch_is_written_whole() -> None:
     cluster = Cluster()
     items = [(b"\x03%d" % number, b"v%d" % number) for number in range(1_500)]
@@ -206,6 +226,38 @@ def test_a_touch_of_nothing_or_of_another_version_writes_nothing() -> None:
     refused = cluster.ask(0, other)
     assert isinstance(refused, Refused)
     assert (refused.reason, refused.detail) == (Reason.MISMATCH, first.stamp[0])
+
+
+@pytest.mark.parametrize("tenure", ["old", "new"])
+def test_what_goes_by_what_stands_goes_by_what_others_wrote_meanwhile(tenure: str) -> None:
+    """A touch, a put that keeps the time to live, by a node that was cut off while others coordinated."""
+    cluster = Cluster()
+    keys = [b"\x03touched", b"\x03kept", b"\x03 not here"]
+    for key in keys[:2]:
+        written(cluster.ask(0, replace(put(cluster, b"v" + key, key), ttl_ms=60_000)))
+    with cluster.simulation.network.partition(*isolated(cluster, 0)):
+        cluster.run_for(1)
+        newer = [
+            written(cluster.ask(1, replace(put(cluster, b"w" + key, key), ttl_ms=3_600_000))) for key in keys
+        ]
+    if tenure == "new":
+        cluster.decide(range(3))
+    else:
+        assert cluster.keeping(0).writers.tenures.count
+    touch = [Touch(0, cluster.epoch, cluster.dict_id, key, 7_200_000, 0, Ack.ALL, b"t" + key) for key in keys]
+    touches = [replace(each, operation_id=each.operation_id.ljust(16)) for each in (touch[0], touch[2])]
+    assert [written(cluster.ask(0, each)).stamp[0] for each in touches] == [
+        newer[0].stamp[0], newer[2].stamp[0]
+    ]  # fmt: skip
+    written(cluster.ask(0, replace(put(cluster, b"x", keys[1]), ttl_ms=KEEP)))
+    now_ms = cluster.keeping(0).stamper.now_ms()
+    for number in range(3):
+        left_s = {}
+        for key in keys:
+            reply = get(cluster, number, key)
+            assert isinstance(reply, Present)
+            left_s[key] = round((reply.expires_ms - now_ms) / 60_000) * 60
+        assert left_s == {keys[0]: 7_200, keys[1]: 3_600, keys[2]: 7_200}, number
 
 
 def test_writes_under_way_are_begun_anew_by_a_new_ring() -> None:
