@@ -41,6 +41,8 @@ class Operation:
     """None: it never returned, or nobody knows what came of it: it may take effect at any later time."""
     status: Status = Status.OPEN
     result: Any = None
+    ended_ns: int | None = None
+    """When its client waited no longer, whatever came of it; None: it waits."""
 
 
 class History:
@@ -78,6 +80,7 @@ class History:
         assert operation.status is Status.OPEN
         operation.status = status
         operation.result = result
+        operation.ended_ns = self._loop.now_ns
         self._journal.add((self._loop.now_ns, "return", operation.client, operation.serial, status, result))
 
 

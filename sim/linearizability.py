@@ -2,11 +2,15 @@
 
 The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's memory of what was
 tried ("Testing for Linearizability", 2017), one key at a time, since a map is linearizable if and only if
-each of its keys is (Herlihy and Wing, 1990). Two prunings, both sound:
+each of its keys is (Herlihy and Wing, 1990). Three prunings, all sound:
 
 1. A returned *read* that fits now is taken at once: it takes nothing from what can come after it. (A write
    that leaves the state alone now may be needed later, to bring that state back.)
 2. An operation of unknown outcome is tried only where it changes the state: else leaving it out is the same.
+3. Of those of unknown outcome that ask for the same thing only the one that was invoked first is tried: it
+   can stand wherever a later one can.
+
+What is known is tried before what is not, so that a good order is mostly found without looking for others.
 """
 
 from __future__ import annotations
@@ -76,6 +80,8 @@ class _Search:
         self._known = known
         self._returns = returns
         self._states_count_max = states_count_max
+        #: What each asks for; arguments that no dict takes are told apart by their words.
+        self._asked = [(one.kind, repr(one.argument)) for one in known]
         self._all = sum(1 << index for index, end in enumerate(returns) if end != _NEVER)
         self._longest = 0
 
@@ -94,12 +100,23 @@ class _Search:
             seen.add((done, state))
             if len(seen) > self._states_count_max:
                 return Answer(Verdict.UNRESOLVED, len(seen))
-            for index in reversed(minimal):  # so that the earliest is tried first
+            for index in self._to_try(minimal):
                 fits, after = self._apply(state, self._known[index])
                 if fits and (after != state or self._returns[index] != _NEVER):
                     stack.append((done | 1 << index, after, first))
         longest = tuple(one.serial for index, one in enumerate(self._known) if self._longest >> index & 1)
         return Answer(Verdict.NO, len(seen), longest)
+
+    def _to_try(self, minimal: list[int]) -> list[int]:
+        """In which order to put them on the stack: what is to be tried first comes last."""
+        known: list[int] = []
+        unknown: dict[tuple[str, object], int] = {}
+        for index in minimal:
+            if self._returns[index] == _NEVER:
+                unknown.setdefault(self._asked[index], index)
+            else:
+                known.append(index)
+        return [*reversed(unknown.values()), *reversed(known)]
 
     def _take_all_that_change_nothing(
         self, done: int, state: Hashable, first: int

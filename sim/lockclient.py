@@ -249,9 +249,10 @@ class LockClient:
                 self.ballots[partition] = ballot
         if self.operation is None or self.operation.kind == "plain-put" or self._current().number:
             return  # a plain put asks nobody who leads, and must not be sent again
-        known = self.ballots.get(self._partition(self._current()))
-        if known is not None and (known.node, known.boot) in self.tickets:
-            self._later(0)  # else asking again at once would answer every double of an answer by a question
+        partition = self._partition(self._current())
+        if reply.number == self.number and partition in self.ballots:
+            self.number += 1  # so that a double of this answer is no answer
+            self._later(0)
 
     def matches(self, act: Act, reply: NotLed) -> bool:
         """Whether an attempt is the one that was not carried out."""

@@ -83,12 +83,13 @@ class LockScenario(Scenario):
     client_class: ClassVar[type[LockClient]] = LockClient
     mayor_class: ClassVar[type[LockMayor]] = LockMayor
     changes: ClassVar[bool] = True
-    keys: ClassVar[Sequence[str]] = ("lock-a", "lock-b", "lock-c", "count", "plain")
+    keys: ClassVar[Sequence[str]] = ("lock-a", "lock-c", "lock-b", "lock-g", "count-d", "plain-f")
+    """In partitions 3, 3, 0, 2, 1 and 3."""
     checks = (
         every_key_is_linearizable,
         nobody_holds_what_another_holds,
         plain_values_are_popped_once,
-        healed_partitions_serve(5.0, decrees_of),
+        healed_partitions_serve(3.0, decrees_of),
     )
 
     def __init__(self, nodes: tuple[Address, ...], clients: tuple[Address, ...], history: History) -> None:
@@ -139,5 +140,5 @@ class UsurpedLockScenario(LockScenario):
     span_s = 8.0
     client_class = HastyClient
     mayor_class = RestlessMayor
-    keys = ("lock-a", "lock-a", "lock-b", "count", "plain")
+    keys = ("lock-a", "lock-a", "lock-b", "count-d", "plain-f")
     kinds = (Usurp, Forget)

@@ -5,11 +5,15 @@ Rules of this file:
 2. Elected is who has promises of a quorum of every set of acceptors, its own among them: whatever was chosen
    in any of them is then known.
 3. Promises count for the very start of a node that asked for them.
+4. This node's own acceptor is asked last, once the others' promises suffice with it. A try that comes to
+   nothing has then not deposed, by that promise, a leader that all others follow.
+5. Promises of others than those who were asked do not count, and nothing is asked of these later.
+6. A leader that says itself that it leads ends a try.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..network.leadermessage import Promise, Refuse
 from ..world import NS_PER_S, NodeId, World
@@ -88,9 +92,14 @@ class Candidacies:
         self._ask(partition, one)
 
     def _ask(self, partition: int, one: Candidacy) -> None:
+        ask = (partition, one.ballot.since, one.ballot.round, one.consent)
         for node in one.electorate.everyone:
-            if node not in one.pledges:
-                self._post.ask(node, (partition, one.ballot.since, one.ballot.round, one.consent))
+            if node not in one.pledges and (node != self._me or self._suffice(one, [*one.pledges, node])):
+                self._post.ask(node, ask)
+
+    def _suffice(self, one: Candidacy, nodes: Collection[NodeId]) -> bool:
+        """Whether the promises of these nodes are enough."""
+        return one.electorate.agreed(nodes)
 
     def drop(self, partition: int) -> None:
         """Give a try up."""
@@ -106,21 +115,24 @@ class Candidacies:
             one = self._open.get(partition)
             if one is None or (one.ballot.since, one.ballot.round) != (since, number):
                 continue
+            if node not in one.electorate.everyone:
+                continue  # a stranger at the address of one who has a say
             one.pledges[node] = (highest, sums)
-            if self._me in one.pledges and self.is_elected(one):
+            if self._me not in one.pledges:
+                if self._suffice(one, [*one.pledges, self._me]):
+                    self._post.ask(self._me, (partition, since, number, one.consent))
+            elif self._suffice(one, one.pledges):
                 del self._open[partition]
                 self._won(partition, one)
 
-    def is_elected(self, one: Candidacy) -> bool:
-        """Whether enough have promised."""
-        return one.electorate.agreed(one.pledges)
-
     def on_refuse(self, message: Refuse) -> None:
         """Somebody follows a higher ballot, or hears a leader."""
-        for partition, refused, held, _ in message.refusals:
+        for partition, refused, held, leads in message.refusals:
             self._rounds[partition] = max(self._rounds.get(partition, 0), held.round)
             one = self._open.get(partition)
-            if one is not None and one.ballot == refused and held > refused:
+            if one is None or one.ballot != refused:
+                continue
+            if held > refused or (leads and held.node == message.node):
                 del self._open[partition]
                 self._lost(partition)
 

@@ -148,9 +148,12 @@ def find(cancel: Act, seen: Seen) -> Told | None:
 
 
 def never(cancel: Act, seen: Seen) -> Told | None:
-    """What is told of an operation that was not found, and cannot happen any more; None: it may have happened
-    long ago. Of a grant that is over "not held now, and never will be" is all that is asked; version 0: nothing
-    was ever decided about that key."""
+    """What is told of an operation that was not found, and cannot happen any more; None: it may have
+    happened long ago.
+
+    Of a grant that is over "not held now, and never will be" is all that is asked; version 0: nothing was
+    ever decided about that key.
+    """
     record, verb = seen.record, cancel.version
     if record is None or verb in {Verb.PUT_IF_ABSENT, Verb.SET_DEFAULT}:
         return Told(False, seen.version or seen.hidden)

@@ -6,7 +6,7 @@ tests/sim/lockwrong.py` tries them all and prints the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ringdict.node.leaders.acceptor import Acceptor
@@ -21,7 +21,7 @@ from ringdict.node.leaders.round import Rounds
 from ringdict.node.leaders.verdict import Seen
 from ringdict.node.leaders.work import Work
 from ringdict.node.network.leadermessage import Act, NotLed
-from ringdict.node.world import Changes, World
+from ringdict.node.world import Changes, NodeId, World
 from ringdict.sim.lockclient import LockClient
 from ringdict.sim.locknode import LockNode
 from ringdict.sim.lockscenario import LockScenario, UsurpedLockScenario
@@ -128,15 +128,15 @@ class LiveMajority(Rounds):
 class OwnPromiseOnly(Candidacies):
     """Takes itself for elected by those that answered within a moment."""
 
-    def is_elected(self, one: Candidacy) -> bool:
-        return super().is_elected(one) or len(one.pledges) * 2 >= len(one.electorate.row)
+    def _suffice(self, one: Candidacy, nodes: Collection[NodeId]) -> bool:
+        return super()._suffice(one, nodes) or len(nodes) * 2 >= len(one.electorate.row)
 
 
 class PresentSetOnly(Candidacies):
     """Asks the present replicas alone, never those of before a change of the ring."""
 
-    def is_elected(self, one: Candidacy) -> bool:
-        return one.electorate.chosen(list(one.pledges))
+    def _suffice(self, one: Candidacy, nodes: Collection[NodeId]) -> bool:
+        return one.electorate.chosen(nodes)
 
 
 class ForgetsItsStart(Leaders):
