@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .client.shell.dict_parser import add_dict
 from .client.shell.exit_code import ExitCode, exit_code_of
-from .client.shell.node_parser import add_node, add_ring
+from .client.shell.node_parser import add_key, add_node, add_ring
 from .client.shell.parser import HABITS, Parser
 from .client.shell.sim_parser import add_demo, add_sim
 from .client.shell.terminal import Terminal
@@ -45,7 +45,7 @@ def _run(argv: Sequence[str] | None, terminal: Terminal) -> int:
     try:
         args = parser.parse_args(argv, namespace=Arguments())
         if args.run is None and not args.version:
-            parser.error("say what to do: dict, node, status, ring, demo, sim …")
+            parser.error("say what to do: dict, node, status, ring, key, demo, sim …")
     except SystemExit as ended:  # argparse has said all there is to say
         return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     if args.run is None:
@@ -99,6 +99,12 @@ def _ring(args: Arguments, terminal: Terminal) -> ExitCode:
     return COMMANDS[args.command](args, terminal)
 
 
+def _key(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .rotation import COMMANDS
+
+    return COMMANDS[args.command](args, terminal)
+
+
 def _sim(args: Arguments, terminal: Terminal) -> ExitCode:
     from .sim.command import COMMANDS
 
@@ -116,6 +122,7 @@ def _parser() -> Parser:
     add_dict(groups, _dict)
     add_node(groups, _node)
     add_ring(groups, _ring)
+    add_key(groups, _key)
     add_demo(groups, _demo)
     add_sim(groups, _sim)
     return parser

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import stat
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from .client.config import SECRET_BYTES_MAX
+from .client.secretfile import SecretFile, Secrets, parse_secrets
 from .exception import Error, InvalidError, UnavailableError
 from .gossip.config import SECRET_BYTES_MIN, ZONE_BYTES_MAX
 from .node.config import FRAME_VALUE_BYTES_MAX, VALUE_BYTES_DEFAULT
@@ -27,6 +26,7 @@ from .ring.config import (
     REPLICAS_MAX,
     WEIGHTS_MAX,
 )
+from .rotation import keep_secrets, warn_if_open
 
 if TYPE_CHECKING:
     from .client.shell.arguments import Arguments
@@ -60,7 +60,9 @@ class Launch:
     #: Whether to found a cluster, if this node belongs to none yet.
     found: bool
     data: Path
-    secret: bytes
+    #: The cluster's, the one in use first; none: it has none. And the file where they stand, if they do.
+    secrets: Secrets
+    secret_file: SecretFile | None
     durability: Durability
     replicas: int
     partitions: int
@@ -131,6 +133,7 @@ def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
     partitions = words.number("partitions", FOUND_PARTITIONS_MIN, FOUND_PARTITIONS_MAX, PARTITIONS_DEFAULT)
     if partitions & (partitions - 1):
         raise InvalidError(f"--partitions is a power of two, not {partitions}")
+    secrets, secret_file = _secrets(words, environ)
     ready_file = words.text("ready_file")
     return Launch(
         listen=listen,
@@ -138,7 +141,8 @@ def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
         join=_resolved_all(join, address) if join else (),
         found=found,
         data=Path(words.text("data") or _data_folder()),
-        secret=_secret(words, environ),
+        secrets=secrets,
+        secret_file=secret_file,
         durability=Durability.parse(words.text("durability") or Durability.INTERVAL.value),
         replicas=words.number("replicas", 1, REPLICAS_MAX, REPLICAS_DEFAULT),
         partitions=partitions,
@@ -184,25 +188,16 @@ def _resolved_all(text: str, me: Address) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _secret(words: _Words, environ: Mapping[str, str]) -> bytes:
-    """The cluster's secret; empty: none."""
+def _secrets(words: _Words, environ: Mapping[str, str]) -> tuple[Secrets, SecretFile | None]:
+    """The cluster's secrets, none if it has none, and the file they come from."""
     path = words.text("secret_file")
     if path:
-        try:
-            with open(path, "rb") as file:
-                secret = file.read(SECRET_BYTES_MAX + 1).strip()
-                is_open = os.fstat(file.fileno()).st_mode & (stat.S_IRGRP | stat.S_IROTH)
-        except OSError as error:
-            raise InvalidError(f"the secret: {error}") from None
-        if is_open:
-            logging.getLogger(__name__).warning("others on this host can read the secret in %s", path)
-    else:
-        secret = environ.get("RINGDICT_SECRET", "").encode()
-        if not secret:
-            return b""
-    if not SECRET_BYTES_MIN <= len(secret) <= SECRET_BYTES_MAX:
-        raise InvalidError(f"a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, not {len(secret)}")
-    return secret
+        file = SecretFile(path, SECRET_BYTES_MIN)
+        secrets = file.read()
+        warn_if_open(path)
+        return secrets, file
+    text = environ.get("RINGDICT_SECRET", "")
+    return parse_secrets(text.encode(), SECRET_BYTES_MIN) if text else (), None
 
 
 # -- the node ------------------------------------------------------------------------------------
@@ -242,7 +237,7 @@ async def _serve(launch: Launch) -> str | None:
     from .node.node import Node, NodeSettings
     from .node.served.hostmark import host_mark
     from .node.store.restart import may_lack
-    from .node.trioworld import real_surroundings
+    from .node.trioworld import TrioWorld, real_surroundings
 
     nodes: list[Node] = []
 
@@ -254,7 +249,7 @@ async def _serve(launch: Launch) -> str | None:
         founds=launch.found, seeds=launch.join, replicas=launch.replicas, weight=launch.weight,
         partitions=launch.partitions, value_bytes_max=launch.value_bytes_max,
         zone=launch.zone, version=__version__, durability=launch.durability,
-        keyring=keyring_of([launch.secret] if launch.secret else [], GOSSIP_LABEL),
+        keyring=keyring_of(launch.secrets, GOSSIP_LABEL),
         insecure=launch.insecure, folder=str(launch.data.resolve()), host=host_mark(),
         # A node that was away lacks what was written meanwhile: it is read once it has compared.
         tail_lost=(launch.data / IDENTITY).exists() or may_lack(launch.data, SystemClock().boot_id()),
@@ -269,10 +264,14 @@ async def _serve(launch: Launch) -> str | None:
         if node.view is None and not launch.found and not launch.join:
             log.warning("in no ring, and told neither to found one (--found) nor whom to join (--join)")
         nursery.start_soon(_look_up_seeds, world, node, launch.join)
+        if settings.keyring is not None and launch.secret_file is not None:
+            assert isinstance(world, TrioWorld)
+            nursery.start_soon(keep_secrets, world, settings.keyring, launch.secret_file)
         return node
 
+    first, *others = launch.secrets or (b"",)
     surroundings = real_surroundings(
-        Credentials(launch.address, launch.secret, cluster_id),
+        Credentials(launch.address, first, cluster_id, tuple(others)),
         launch.data, listen=launch.listen, insecure=launch.insecure,
     )  # fmt: skip
     surroundings.trace = trace_to_log

@@ -6,6 +6,7 @@ import os
 import random
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .blocking import BlockingLines
@@ -16,17 +17,18 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .looplines import LoopLines
+    from .secretfile import Secrets
 
 
 class Client:
     """What all handles of one `Cluster` share. Safe to share between threads, and usable after a fork.
 
     Args:
-        secret: the cluster's, empty if it has none.
+        secrets: those of the cluster, whenever a connection is made; none if it has none.
         timeout_s: of each operation.
     """
 
-    def __init__(self, seeds: Seeds, secret: bytes, timeout_s: float) -> None:
+    def __init__(self, seeds: Seeds, secrets: Callable[[], Secrets], timeout_s: float) -> None:
         self.seeds = seeds
         self.session = Session(
             seeds.addresses,
@@ -37,7 +39,7 @@ class Client:
             zone=os.environ.get("RINGDICT_ZONE", ""),
         )
         self.local = LocalReader(self.session)
-        self.dialler = Dialler(secret, self._cluster_id)
+        self.dialler = Dialler(secrets, self._cluster_id)
         self.blocking = BlockingLines(self.session, self.dialler)
         #: Of the event loops that use it, by what each is known by.
         self.loops: dict[object, LoopLines] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -14,7 +15,8 @@ from ..node.config import GATE_TIMEOUT_S, MAP_BYTES, STORE_BYTES_MIN, VALUE_BYTE
 from ..node.disk.durability import Durability
 from ..node.store.store import Store
 from .name import check_environment
-from .seeds import Seeds, is_of_nodes, joined, parse_seeds, require_msgspec, secret_from_variables
+from .secretfile import Secrets, fixed, secrets_from_variables
+from .seeds import Seeds, is_of_nodes, joined, parse_seeds, require_msgspec
 from .transport import current
 
 if TYPE_CHECKING:
@@ -177,8 +179,8 @@ class Cluster:
                     raise ClosedError("the cluster was closed")
                 if self._client is None:
                     seeds = parse_seeds(self.url or os.environ["RINGDICT_URL"])
-                    secret = secret_from_variables() if self._secret is None else self._secret
-                    self._client = new_client(seeds, secret, self.timeout_s)
+                    secrets = secrets_from_variables() if self._secret is None else fixed(self._secret)
+                    self._client = new_client(seeds, secrets, self.timeout_s)
         return self._client
 
     @property
@@ -267,7 +269,7 @@ def where(url: str) -> Address | Seeds:
     return parse_seeds(url) if is_of_nodes(url) else parse(url)
 
 
-def new_client(seeds: Seeds, secret: bytes, timeout_s: float) -> Client:
+def new_client(seeds: Seeds, secrets: Callable[[], Secrets], timeout_s: float) -> Client:
     """A client of a cluster of nodes.
 
     Raises:
@@ -276,7 +278,7 @@ def new_client(seeds: Seeds, secret: bytes, timeout_s: float) -> Client:
     require_msgspec()
     from .client import Client
 
-    return Client(seeds, secret, timeout_s)
+    return Client(seeds, secrets, timeout_s)
 
 
 def from_variables() -> Address:

@@ -9,23 +9,26 @@ from collections.abc import Callable
 from ..exception import InvalidError, UnavailableError
 from ..node.network.frame import encode_frame
 from ..node.network.handshake import NONCE_BYTES, Caller
+from .secretfile import Secrets
 
 
 class Dialler:
     """What all connections of one client have in common.
 
     Args:
-        secret: the cluster's.
+        secrets: those of the cluster, as they are when it is asked; none: it has none.
         cluster_id: of the cluster, once it is known; else empty.
     """
 
-    def __init__(self, secret: bytes, cluster_id: Callable[[], bytes] = bytes) -> None:
-        self.secret = secret
+    def __init__(self, secrets: Callable[[], Secrets], cluster_id: Callable[[], bytes] = bytes) -> None:
+        self.secrets = secrets
         self.cluster_id = cluster_id
 
     def caller(self) -> Caller:
         """The side of a handshake that connects."""
-        return Caller(secret=self.secret, nonce=os.urandom(NONCE_BYTES), cluster_id=self.cluster_id())
+        secret, *others = self.secrets() or (b"",)
+        nonce = os.urandom(NONCE_BYTES)
+        return Caller(secret=secret, others=others, nonce=nonce, cluster_id=self.cluster_id())
 
 
 def hello(caller: Caller) -> bytes:

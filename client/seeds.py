@@ -1,4 +1,4 @@
-"""The URL of a cluster of nodes, taken apart: ``ringdict://host:port,host:port``, and its secret."""
+"""The URL of a cluster of nodes, taken apart: ``ringdict://host:port,host:port``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..exception import InvalidError
 from ..node.config import VALUE_BYTES_DEFAULT
-from .config import CLUSTER_VALUE_BYTES_MAX, SECRET_BYTES_MAX
+from .config import CLUSTER_VALUE_BYTES_MAX
 
 SCHEME = "ringdict://"
 
@@ -77,25 +77,3 @@ def require_msgspec() -> None:
         raise ImportError(
             "clusters of nodes need more than is installed: pip install ringdict[cluster]", name="msgspec"
         ) from error
-
-
-def secret_from_variables() -> bytes:
-    """The secret that `RINGDICT_SECRET` says, or the file that `RINGDICT_SECRET_FILE` names; else none.
-
-    Raises:
-        InvalidError: the file cannot be read, or holds no secret.
-    """
-    text = os.environ.get("RINGDICT_SECRET")
-    if text:
-        return text.encode()
-    path = os.environ.get("RINGDICT_SECRET_FILE")
-    if not path:
-        return b""
-    try:
-        with open(path, "rb") as file:
-            secret = file.read(SECRET_BYTES_MAX + 1).strip()
-    except OSError as error:
-        raise InvalidError(f"the secret of RINGDICT_SECRET_FILE: {error}") from None
-    if not 0 < len(secret) <= SECRET_BYTES_MAX:
-        raise InvalidError(f"{path}: a secret has 1 to {SECRET_BYTES_MAX} bytes")
-    return secret

@@ -13,6 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -33,6 +34,11 @@ OVERHEAD_BYTES: Final = _HEAD_BYTES + NONCE_BYTES + _TAG_BYTES
 
 class SealError(ValueError):
     """These bytes were not sealed under a key of this ring, for this cluster."""
+
+
+def key_name(secret: bytes) -> str:
+    """The name of a secret's key, which may be shown."""
+    return _Key(secret).name.hex()
 
 
 class _Key:
@@ -84,6 +90,15 @@ class Keyring:
         if name == self._primary:
             raise ValueError("the key that seals cannot be removed: use another first")
         del self._keys[name]
+
+    def hold(self, secrets: Sequence[bytes]) -> None:
+        """Have the keys of exactly these, and seal with the first. ValueError, and nothing changes, if one is
+        too short, they are too many, or none."""
+        if not 0 < len(secrets) <= KEYS_MAX or any(len(secret) < SECRET_BYTES_MIN for secret in secrets):
+            raise ValueError(f"from 1 to {KEYS_MAX} secrets of at least {SECRET_BYTES_MIN} bytes")
+        keys = [_Key(secret) for secret in secrets]
+        self._keys = {key.name: key for key in keys}
+        self._primary = keys[0].name
 
     def seal(self, letter: bytes, nonce: bytes) -> bytes:
         """Return the letter sealed, `OVERHEAD_BYTES` longer; `nonce` is `NONCE_BYTES` fresh random bytes."""

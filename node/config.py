@@ -366,9 +366,16 @@ DATAGRAMS_MAX = 256
 ADDRESS_BYTES_MAX = 280
 """Of an address that a stranger gives as its own: a host name of 253, a port, brackets."""
 
+SECRETS_POLL_S = 2.0
+"""Between two looks at the file of secrets: an operator waits no longer, and a look costs 0.1 ms."""
+
+SECRETS_MAX = 8
+"""Of a cluster at one time, as on the keyring of gossip: one is in use, one comes, one goes, and somebody
+forgot to remove the others."""
+
 HANDSHAKE_BYTES_MAX = 1_024
-"""Of one frame of a handshake, which strangers send: an address of 280 bytes, two numbers of 32, a refusal in
-words."""
+"""Of one frame of a handshake, which strangers send: an address of 280 bytes, two numbers of 32, eight
+proofs of 34, a refusal in words."""
 
 REFUSAL_CHARS_MAX = 300
 """Of the words with which somebody unproved refuses a connection, as they are shown."""

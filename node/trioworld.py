@@ -266,6 +266,10 @@ class TrioWorld:
             self.halt_reason = reason
             self.end()
 
+    def set_secrets(self, secret: bytes, others: tuple[bytes, ...]) -> None:
+        """Who connects proves to know one of these from now on; `secret` is the one in use."""
+        self._board.set_secrets(secret, others)
+
     # -- its life ----------------------------------------------------------------------------------
 
     async def serve(self, factory: Factory) -> None:

@@ -81,6 +81,7 @@ class Arguments(Namespace):
     found: bool
     data: str | None
     secret_file: str | None
+    force: bool
     durability: str | None
     replicas: str | None
     partitions: str | None

@@ -20,7 +20,7 @@ def add_node(groups: Commands, run: Run) -> None:
         ("--advertise", "HOST:PORT", "where others reach this node, if elsewhere"),
         ("--join", "HOST:PORT,…", "nodes of the cluster to join"),
         ("--data", "FOLDER", "where it keeps what it has; an embedded folder may be handed to it"),
-        ("--secret-file", "FILE", "the cluster's secret, the same for all nodes and clients"),
+        ("--secret-file", "FILE", "the cluster's secret, the same for all nodes and clients; one a line"),
         ("--durability", "WHEN", "of entries: interval, fsync, none (interval)"),
         ("--value-bytes-max", "N", "of one value that it takes; the same for all nodes (102400)"),
         ("--replicas", "N", "how many nodes have each key, in a cluster that is founded (3)"),
@@ -58,3 +58,26 @@ def add_ring(groups: Commands, run: Run) -> None:
             parser.set_defaults(run=run, command=word)
             parser.add_argument("--cluster", metavar="URL", help="ringdict://host:port (RINGDICT_URL)")
             as_json(parser)
+
+
+def add_key(groups: Commands, run: Run) -> None:
+    """`ringdict key …`."""
+    group = command(groups, "key", "change the secret of a cluster that runs")
+    group.epilog = (
+        "on every host install, then on every host use, then on every host remove (docs/operations.md);\n"
+        "a node looks at its file every 2 s"
+    )
+    group.set_defaults(run=run)
+    commands = group.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
+    listing = command(commands, "list", "list the keys in the file, and who has them; names, no secrets")
+    install = command(commands, "install", "put a secret more into the file, which is not used yet")
+    install.add_argument("file", metavar="NEW", help="a file with the new secret; -: standard input")
+    use = command(commands, "use", "use another secret of the file, once all nodes have it")
+    remove = command(commands, "remove", "take a secret out of the file, once no node uses it")
+    for parser in (use, remove):
+        parser.add_argument("name", metavar="KEY", help="the beginning of its name, as `list` shows it")
+        parser.add_argument("--force", action="store_true", help="do not ask the nodes first")
+    for parser in (listing, install, use, remove):
+        parser.add_argument("--secret-file", metavar="FILE", help="this host's (RINGDICT_SECRET_FILE)")
+    for parser in (listing, use, remove):
+        parser.add_argument("--cluster", metavar="URL", help="ringdict://host:port (RINGDICT_URL)")

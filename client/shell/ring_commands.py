@@ -20,7 +20,8 @@ from ..client import Client
 from ..cluster import ENVIRONMENT_DEFAULT
 from ..keys import encode_key
 from ..naming import resolve
-from ..seeds import is_of_nodes, parse_seeds, secret_from_variables
+from ..secretfile import secrets_from_variables
+from ..seeds import is_of_nodes, parse_seeds
 from .arguments import Arguments
 from .exit_code import ExitCode
 from .operator import NUMBER, Answer, Operator, Ring
@@ -135,7 +136,7 @@ def _client(args: Arguments) -> Client:
     url = args.cluster or os.environ.get("RINGDICT_URL") or ""
     if not is_of_nodes(url):
         raise InvalidError("say which cluster: --cluster ringdict://host:port, or RINGDICT_URL")
-    return Client(parse_seeds(url), secret_from_variables(), GATE_TIMEOUT_S)
+    return Client(parse_seeds(url), secrets_from_variables(), GATE_TIMEOUT_S)
 
 
 def _probe(answer: Answer, args: Arguments, terminal: Terminal) -> ExitCode:

@@ -11,18 +11,21 @@ Rules of this file:
 2. Whoever is refused before the proofs hears why in words, with version 0. Such words are proved by nobody:
    they are shown, cleaned and cut, and nothing is decided by them.
 3. A wrong proof is answered by nothing but the end of the connection.
+4. While the secret is being changed a side has several, and any that both have will do: the listener proves
+   each of its own, the caller the one that it knows. Nothing is said of which secrets there are.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Annotated, Final
 
 import msgspec
 
 from ...exception import AuthError, ProtocolError
-from ..config import ADDRESS_BYTES_MAX, HANDSHAKE_BYTES_MAX, REFUSAL_CHARS_MAX
+from ..config import ADDRESS_BYTES_MAX, HANDSHAKE_BYTES_MAX, REFUSAL_CHARS_MAX, SECRETS_MAX
 from ..world import Address
 
 MAGIC: Final = b"ringdict"
@@ -67,13 +70,19 @@ class _Welcome(msgspec.Struct, array_like=True, gc=False):
     text: str
 
 
+class _ManifoldWelcome(_Welcome):
+    """Of a listener with several secrets."""
+
+    other_proofs: Annotated[tuple[_Bytes32, ...], msgspec.Meta(max_length=SECRETS_MAX - 1)] = ()
+
+
 class _Proof(msgspec.Struct, array_like=True, gc=False):
     proof: _Bytes32
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _read_hello: Final = msgspec.msgpack.Decoder(_Hello).decode
-_read_welcome: Final = msgspec.msgpack.Decoder(_Welcome).decode
+_read_welcome: Final = msgspec.msgpack.Decoder(_ManifoldWelcome).decode
 _read_proof: Final = msgspec.msgpack.Decoder(_Proof).decode
 
 
@@ -85,6 +94,11 @@ def _prove(secret: bytes, side: bytes, hello: bytes, welcome: bytes) -> bytes:
 def _listener_proof(secret: bytes, hello: bytes, welcome: _Welcome) -> bytes:
     unproved = _Welcome(welcome.version, welcome.cluster_id, welcome.nonce, b"", welcome.text)
     return _prove(secret, b"listener", hello, _encode(unproved))
+
+
+def _find(proofs: Iterable[bytes], wanted: bytes) -> bool:
+    """Whether it is among them."""
+    return any(hmac.compare_digest(proof, wanted) for proof in proofs)
 
 
 def clean(text: str) -> str:
@@ -100,6 +114,7 @@ class Caller:
 
     Args:
         secret: the cluster's, empty if it has none.
+        others: secrets that are good as well, while one replaces another.
         nonce: `NONCE_BYTES` random bytes, never used before.
         address: where a peer listens; "" for a client.
         cluster_id: of the cluster that is meant; empty: whichever it is.
@@ -113,14 +128,17 @@ class Caller:
         role: Role = Role.CLIENT,
         address: str = "",
         cluster_id: bytes = b"",
+        others: Sequence[bytes] = (),
     ) -> None:
-        self._secret = secret
+        self._secrets = (secret, *others)
         self._cluster_id = cluster_id
         self.hello: bytes = _encode(_Hello(MAGIC, VERSION_MIN, VERSION_MAX, role, address, cluster_id, nonce))
         #: The version that both speak; 0 until `feed`.
         self.version = 0
         #: The cluster that the listener belongs to; empty: to none yet.
         self.cluster_id = b""
+        #: The secret that both sides know; empty until `feed`.
+        self.secret = b""
 
     def feed(self, frame: bytes) -> bytes:
         """The listener's answer, which must come first; gives the proof to send.
@@ -137,14 +155,16 @@ class Caller:
             raise ProtocolError(f"the node refuses the connection: {clean(welcome.text)}")
         if not VERSION_MIN <= welcome.version <= VERSION_MAX or len(welcome.nonce) != NONCE_BYTES:
             raise ProtocolError(f"the node answers in version {welcome.version}, which was not offered")
-        wanted = _listener_proof(self._secret, self.hello, welcome)
-        if not hmac.compare_digest(wanted, welcome.proof):
+        proofs = (welcome.proof, *welcome.other_proofs)
+        known = [one for one in self._secrets if _find(proofs, _listener_proof(one, self.hello, welcome))]
+        if not known:
             raise AuthError(_SECRETS_DIFFER)
         if self._cluster_id and welcome.cluster_id and self._cluster_id != welcome.cluster_id:
             raise ProtocolError(_CLUSTERS_DIFFER)
         self.version = welcome.version
         self.cluster_id = welcome.cluster_id
-        return _encode(_Proof(_prove(self._secret, b"caller", self.hello, frame)))
+        self.secret = known[0]
+        return _encode(_Proof(_prove(self.secret, b"caller", self.hello, frame)))
 
 
 class Listener:
@@ -158,10 +178,16 @@ class Listener:
     """
 
     def __init__(
-        self, *, secret: bytes, nonce: bytes, cluster_id: bytes = b"", takes_clients: bool = True
+        self,
+        *,
+        secret: bytes,
+        nonce: bytes,
+        cluster_id: bytes = b"",
+        takes_clients: bool = True,
+        others: Sequence[bytes] = (),
     ) -> None:
         self._takes_clients = takes_clients
-        self._secret = secret
+        self._secrets = (secret, *others)
         self._nonce = nonce
         self._cluster_id = cluster_id
         self._hello = b""
@@ -171,6 +197,8 @@ class Listener:
         #: Why the connection ends once the answer is sent; "": it does not.
         self.refused = ""
         self.version = 0
+        #: The secret that the caller has proved to know; empty until `done`.
+        self.secret = b""
         self.role = Role.CLIENT
         #: Where the caller listens, if it is a peer.
         self.address = Address("")
@@ -192,8 +220,12 @@ class Listener:
             proof = _read_proof(frame).proof
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"no handshake: {error}") from None
-        if not hmac.compare_digest(_prove(self._secret, b"caller", self._hello, self._welcome), proof):
+        known = [
+            one for one in self._secrets if _find([proof], _prove(one, b"caller", self._hello, self._welcome))
+        ]
+        if not known:
             raise AuthError(_SECRETS_DIFFER)
+        self.secret = known[0]
         self.done = True
         return None
 
@@ -206,9 +238,10 @@ class Listener:
             return _encode(_Welcome(0, b"", b"", b"", self.refused))
         self.version = min(VERSION_MAX, hello.version_max)
         self.role, self.address = hello.role, Address(hello.address)
-        welcome = _Welcome(self.version, self._cluster_id, self._nonce, b"", "")
-        welcome.proof = _listener_proof(self._secret, frame, welcome)
-        self._welcome = _encode(welcome)
+        said = (self.version, self._cluster_id, self._nonce)
+        first, *others = [_listener_proof(one, frame, _Welcome(*said, b"", "")) for one in self._secrets]
+        plain = _Welcome(*said, first, "")
+        self._welcome = _encode(_ManifoldWelcome(*said, first, "", tuple(others)) if others else plain)
         return self._welcome
 
     def _objection(self, hello: _Hello) -> str:

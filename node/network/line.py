@@ -79,6 +79,11 @@ class Line:
             self._emit(side.hello)
 
     @property
+    def secret(self) -> bytes:
+        """The secret that both sides have proved to know; empty before."""
+        return self._side.secret
+
+    @property
     def held_bytes(self) -> int:
         """What has come and was not given to anybody."""
         held = self._reader.held_bytes

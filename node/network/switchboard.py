@@ -44,10 +44,11 @@ class Credentials:
     """What a node says of itself on each connection."""
 
     address: Address
-    #: Of the cluster; empty: it has none.
+    #: Of the cluster; empty: it has none. `others` are good as well, while one replaces another.
     secret: bytes = b""
     #: The id of the cluster that it belongs to now; empty: to none yet.
     cluster_id: Callable[[], bytes] = _no_cluster
+    others: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class Switchboard:
         self._call_after = call_after
         self._clients_named = 0
         self._half_open: dict[Line, None] = {}
+        self._lines: dict[Line, None] = {}
         self._watched: dict[Line, None] = {}
         self._watching = False
         self._dirty: list[Line] = []
@@ -110,7 +112,7 @@ class Switchboard:
         nonce = self._dice.randbytes(NONCE_BYTES)
         line = Line(
             Listener(
-                secret=mine.secret, nonce=nonce, cluster_id=mine.cluster_id(),
+                secret=mine.secret, others=mine.others, nonce=nonce, cluster_id=mine.cluster_id(),
                 takes_clients=self.clients_count < CLIENTS_MAX,
             )
         )  # fmt: skip
@@ -123,8 +125,8 @@ class Switchboard:
         """A line to a peer, for `send` at once; whoever asks for it connects it."""
         mine = self._credentials
         caller = Caller(
-            secret=mine.secret, nonce=self._dice.randbytes(NONCE_BYTES), role=Role.PEER,
-            address=mine.address, cluster_id=mine.cluster_id(),
+            secret=mine.secret, others=mine.others, nonce=self._dice.randbytes(NONCE_BYTES),
+            role=Role.PEER, address=mine.address, cluster_id=mine.cluster_id(),
         )  # fmt: skip
         line = self.routes[to] = Line(caller, to)
         return line
@@ -137,6 +139,7 @@ class Switchboard:
 
     def _begin(self, line: Line) -> None:
         self._half_open[line] = None
+        self._lines[line] = None
         self._watch(line)
 
     def _opened(self, line: Line) -> None:
@@ -156,6 +159,7 @@ class Switchboard:
     def ended(self, line: Line) -> None:
         """A line's connection is over, whoever ended it. To be called once for each."""
         self._forget(line)
+        self._lines.pop(line, None)
         self._watched.pop(line, None)
         if self.routes.get(line.source) is line:
             del self.routes[line.source]
@@ -163,6 +167,15 @@ class Switchboard:
             self.accepted_count -= 1
             if line.open and line.role is Role.CLIENT:
                 self.clients_count -= 1
+
+    def set_secrets(self, secret: bytes, others: tuple[bytes, ...]) -> None:
+        """Prove, and have proved, these from now on. A line that was opened with one that is good no more
+        ends: whoever has another makes a new one at once."""
+        mine = self._credentials
+        mine.secret, mine.others = secret, others
+        good = (secret, *others)
+        for line in [line for line in self._lines if line.open and line.secret not in good]:
+            self._cut(line, "the secret that it was opened with is good no more")
 
     def _cut(self, line: Line, why: str) -> None:
         if not line.aborted:

@@ -31,7 +31,7 @@ def said(environ: dict[str, str] | None = None, **options: str | bool) -> Launch
 def test_without_a_word_a_node_stays_on_this_host() -> None:
     launch = said()
     assert launch.listen == launch.address == "127.0.0.1:7447"
-    assert (launch.join, launch.found, launch.secret, launch.insecure) == ((), False, b"", False)
+    assert (launch.join, launch.found, launch.secrets, launch.insecure) == ((), False, (), False)
     assert (launch.durability, launch.replicas, launch.weight) == (Durability.INTERVAL, 3, 1)
     assert (launch.partitions, launch.value_bytes_max) == (1024, 102_400)
     assert launch.data.name == "node"
@@ -50,7 +50,7 @@ def test_every_option_has_a_variable_and_wins_over_it(tmp_path: Path) -> None:
     assert (launch.listen, launch.join) == ("127.0.0.1:1", ("127.0.0.1:2", "127.0.0.1:3"))
     assert (launch.durability, launch.replicas, launch.zone, launch.weight) == (Durability.FSYNC, 5, "a", 2)
     assert (launch.partitions, launch.value_bytes_max) == (4096, 5_000_000)
-    assert (launch.secret, launch.insecure, launch.notify_socket) == (SECRET.encode(), True, "@there")
+    assert (launch.secrets, launch.insecure, launch.notify_socket) == ((SECRET.encode(),), True, "@there")
     assert (launch.data, launch.ready_file) == (tmp_path, Path("/run/ready"))
     assert (launch.log_form, launch.log_level) == ("json", "debug")
     assert said(environ, replicas="1", zone="b").replicas == 1
@@ -97,14 +97,14 @@ def test_a_secret_comes_from_a_file_that_nobody_else_reads(
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     path.chmod(0o600)
-    assert said(secret_file=str(path)).secret == SECRET.encode()
+    assert said(secret_file=str(path)).secrets == (SECRET.encode(),)
     assert not caplog.records
     path.chmod(0o644)
-    assert said({"RINGDICT_SECRET_FILE": str(path)}).secret == SECRET.encode()
+    assert said({"RINGDICT_SECRET_FILE": str(path)}).secrets == (SECRET.encode(),)
     assert "can read the secret" in caplog.text
     for text in ("", "short", "x" * 100_000):
         path.write_text(text)
-        with pytest.raises(InvalidError, match="a secret has"):
+        with pytest.raises(InvalidError, match="secret"):
             said(secret_file=str(path))
 
 

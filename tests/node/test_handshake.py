@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import AuthError, ProtocolError
-from ringdict.node.config import HANDSHAKE_BYTES_MAX, REFUSAL_CHARS_MAX
+from ringdict.node.config import HANDSHAKE_BYTES_MAX, REFUSAL_CHARS_MAX, SECRETS_MAX
 from ringdict.node.network import handshake
 from ringdict.node.network.handshake import Caller, Listener, Role, refusal
 
@@ -70,6 +70,71 @@ def test_the_bytes_are_those_of_the_protocol() -> None:
     assert welcome == encode([1, CLUSTER, NONCES[1], proof, ""])
     answer = hmac.new(SECRET, b"caller" + caller.hello + welcome, hashlib.sha256).digest()
     assert caller.feed(welcome) == encode([answer])
+
+
+OLD, NEW, STRANGE = b"the old secret", b"the new secret", b"of somebody else"
+
+
+@pytest.mark.parametrize(
+    ("calls", "listens", "agreed"),
+    [
+        ([OLD], [OLD, NEW], OLD),
+        ([OLD], [NEW, OLD], OLD),
+        ([NEW], [OLD, NEW], NEW),
+        ([OLD, NEW], [OLD], OLD),
+        ([NEW, OLD], [OLD], OLD),
+        ([OLD, NEW], [NEW, OLD], OLD),
+        ([NEW, OLD], [OLD, NEW], NEW),
+        ([STRANGE, OLD], [NEW, OLD, b"more", b"and more"], OLD),
+    ],
+)
+def test_any_secret_that_both_have_will_do(calls: list[bytes], listens: list[bytes], agreed: bytes) -> None:
+    caller = Caller(secret=calls[0], others=calls[1:], nonce=NONCES[0])
+    listener = Listener(secret=listens[0], others=listens[1:], nonce=NONCES[1])
+    welcome = listener.feed(caller.hello)
+    assert welcome is not None
+    assert listener.feed(caller.feed(welcome)) is None
+    assert listener.done
+    assert caller.secret == listener.secret == agreed
+
+
+def test_who_has_none_of_several_secrets_is_not_let_in() -> None:
+    caller = Caller(secret=STRANGE, others=[b""], nonce=NONCES[0])
+    listener = Listener(secret=OLD, others=[NEW], nonce=NONCES[1])
+    welcome = listener.feed(caller.hello)
+    assert welcome is not None
+    with pytest.raises(AuthError):
+        caller.feed(welcome)
+    for stolen in msgspec.msgpack.decode(welcome)[5] + [msgspec.msgpack.decode(welcome)[3]]:
+        again = Listener(secret=OLD, others=[NEW], nonce=NONCES[1])
+        again.feed(caller.hello)
+        with pytest.raises(AuthError):
+            again.feed(msgspec.msgpack.encode([stolen]))  # the listener's own proofs, sent back
+    assert not listener.done
+    assert listener.secret == b""
+
+
+def test_the_bytes_of_a_listener_with_several_secrets_are_those_of_the_protocol() -> None:
+    caller = Caller(secret=OLD, nonce=NONCES[0])
+    listener = Listener(secret=NEW, others=[OLD], nonce=NONCES[1], cluster_id=CLUSTER)
+    encode = msgspec.msgpack.encode
+    said = b"listener" + caller.hello + encode([1, CLUSTER, NONCES[1], b"", ""])
+    first, other = (hmac.new(secret, said, hashlib.sha256).digest() for secret in (NEW, OLD))
+    welcome = listener.feed(caller.hello) or b""
+    assert welcome == encode([1, CLUSTER, NONCES[1], first, "", [other]])
+    answer = hmac.new(OLD, b"caller" + caller.hello + welcome, hashlib.sha256).digest()
+    assert caller.feed(welcome) == encode([answer])
+
+
+def test_as_many_secrets_as_there_may_be_fit_into_the_handshake() -> None:
+    others = [b"%d" % number for number in range(SECRETS_MAX - 1)]
+    caller = Caller(secret=OLD, nonce=NONCES[0])
+    welcome = Listener(secret=NEW, others=[*others[1:], OLD], nonce=NONCES[1], cluster_id=CLUSTER).feed(
+        caller.hello
+    )
+    assert welcome is not None
+    assert len(welcome) <= HANDSHAKE_BYTES_MAX
+    assert caller.feed(welcome)
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(SECRET, b"another"), (SECRET, b""), (b"", SECRET)])

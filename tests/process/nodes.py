@@ -39,6 +39,10 @@ class RealNode:
         self._seeds = seeds
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        #: One a line, as an operator's tool would leave it there.
+        self.secret_file = folder / "secret"
+        self.secret_file.touch(0o600)
+        self.secret_file.write_text(SECRET + "\n", encoding="utf-8")
 
     def start(self, limit: Callable[[], None] | None = None) -> None:
         """`limit` is called in the process before it becomes a node."""
@@ -51,7 +55,7 @@ class RealNode:
                 "--data", self.folder / "data", "--ready-file", self.ready_file, "--log", "json",
                 *self._options,
             ],
-            stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET": SECRET},
+            stdout=log, stderr=log, env=environ | {"RINGDICT_SECRET_FILE": str(self.secret_file)},
             preexec_fn=limit,  # noqa: PLW1509 - no thread of a test holds what it needs
         )  # fmt: skip
         log.close()
@@ -98,6 +102,8 @@ class RealCluster:
         self.folder = folder
         self._options = options
         self.nodes: list[RealNode] = []
+        #: Of clients; None: what the environment says.
+        self.secret: str | None = SECRET
         for _ in range(count):
             self.add()
 
@@ -115,7 +121,7 @@ class RealCluster:
         return "ringdict://" + ",".join(node.address for node in self.nodes)
 
     def client(self, timeout_s: float = 5.0) -> Cluster:
-        return Cluster(self.url, secret=SECRET, timeout_s=timeout_s)
+        return Cluster(self.url, secret=self.secret, timeout_s=timeout_s)
 
     def command(self, *words: str, code: int | None = 0) -> str:
         """Run `ringdict …` against them; what it printed."""
