@@ -266,16 +266,19 @@ class Gossip:
             self._meet_myself(letter, address)
         # Answers last: a datagram that refutes and answers must have refuted before the answer is judged.
         answers: list[Message] = []
-        tells = [message for message in letter.messages if isinstance(message, SyncTell)]
+        told: SyncTell | None = None
         for message in letter.messages:
-            if isinstance(message, Ack | RelayedAck):
+            kind = type(message)
+            if kind is Ack or kind is RelayedAck:
                 answers.append(message)
             else:
+                if told is None and isinstance(message, SyncTell):
+                    told = message
                 self._take(message, letter, address, stream=stream)
         for message in answers:
             self._take(message, letter, address, stream=stream)
-        for tell in tells[:1]:
-            self._syncer.told(tell, address)
+        if told is not None:
+            self._syncer.told(told, address)
 
     def _meet_myself(self, letter: Letter, address: str) -> None:
         """Somebody with this node's id was started later, and does not know of this node."""

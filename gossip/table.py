@@ -31,6 +31,11 @@ def bucket_of(node_id: NodeId) -> int:
     return node_id[-1] % SYNC_BUCKETS
 
 
+def hash_of(node_id: NodeId, generation: int, incarnation: int) -> int:
+    """Return what one who is alive adds to a digest."""
+    return xxhash.xxh3_64_intdigest(_HASHED.pack(node_id, generation, incarnation)) or 1
+
+
 class Member:
     """What a node believes of another. Only `Table` changes what is in its digest or lists."""
 
@@ -152,8 +157,7 @@ class Table:
     def _rehash(self, member: Member, now: float) -> None:
         new = 0
         if member.live:
-            packed = _HASHED.pack(member.node_id, member.generation, member.incarnation)
-            new = xxhash.xxh3_64_intdigest(packed) or 1
+            new = hash_of(member.node_id, member.generation, member.incarnation)
         if new != member.hash:
             change = new ^ member.hash
             self.digest ^= change
