@@ -56,8 +56,8 @@ class Node:
 
 
 def fill(table: Table, records: Sequence[tuple[Record, int]], now: float) -> None:
-    """Put other nodes, and what each adds to a digest, into a table that has its owner only: as `Table.put` does it, which takes 17 s for a
-    thousand views of a thousand."""
+    """Put other nodes, and what each adds to a digest, into a table that has its owner only. `Table.put` does
+    the same, but takes 17 s for a thousand views of a thousand."""
     members, circle = table._members, table._circle
     for record, hashed in records:
         node_id = record.node_id

@@ -97,3 +97,19 @@ def test_there_are_limits() -> None:
         Keyring(bytes(SECRET_BYTES_MIN - 1), "c")
     with pytest.raises(ValueError, match="nonce"):
         ring.seal(b"", bytes(NONCE_BYTES - 1))
+
+
+def test_a_ring_holds_what_it_is_told_and_seals_with_the_first() -> None:
+    ring, old = Keyring(OLD, "c"), Keyring(OLD, "c")
+    ring.hold([NEW, OLD])
+    assert ring.open(old.seal(b"letter", NONCE)) == b"letter"
+    assert ring.names == [Keyring(NEW, "c").names[0], *old.names]
+    with pytest.raises(SealError):
+        old.open(ring.seal(b"letter", NONCE))
+    for wrong in ([], [NEW, b"short"], [OLD + bytes([number]) for number in range(KEYS_MAX + 1)]):
+        with pytest.raises(ValueError, match="secrets"):
+            ring.hold(wrong)
+    assert len(ring.names) == 2
+    ring.hold([NEW])
+    with pytest.raises(SealError):
+        ring.open(old.seal(b"letter", NONCE))
