@@ -107,8 +107,6 @@ class RealCluster:
         for _ in range(count):
             self.add()
 
-    secret = SECRET
-
     def add(self, *options: str) -> RealNode:
         seeds = [node.address for node in self.nodes]
         node = RealNode(self.folder / f"n{len(self.nodes)}", free_address(), seeds, *self._options, *options)
