@@ -222,6 +222,9 @@ def a_healed_core_serves(run: Finished) -> str | None:
     there = [member for member in newest.decree.members if member.address in core]
     if 2 * len(there) <= len(newest.members):
         return None  # the others of the core never came to join
+    numbers = {newest.decree.number_of(member.member_id) for member in there}
+    if not all(numbers & set(row) for row in newest.decree.table.rows()):
+        return None  # what is lost was somebody's only copy: the others had not taken it over yet
     return progress(PROGRESS_S)(run)
 
 

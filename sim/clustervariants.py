@@ -114,20 +114,22 @@ class SafetyAlone(ThreeNodes):
 
 
 class NoComparison(Convergence):
-    """Never compares: what hints do not bring is not brought."""
+    """Compares until the ring is whole, and then never: what hints do not bring is not brought."""
 
     def _tick(self) -> None:
-        """Nothing is due."""
+        view = self._view
+        if view is None or view.decree.pending is not None or len(view.members) < ThreeNodes.nodes_count:
+            super()._tick()
 
 
 class OnlyHints(ClusterKeeping):
-    """The parts of a node that never compares."""
+    """The parts of a node that does not compare."""
 
     convergence_class = NoComparison
 
 
 class HintingNode(ClusterNode):
-    """A node that never compares."""
+    """A node that does not compare once it need not."""
 
     keeping_class = OnlyHints
 
