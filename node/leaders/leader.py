@@ -39,6 +39,7 @@ from .heartbeat import Heartbeats
 from .leaderconfig import (
     BACKOFF_S_MAX,
     BACKOFF_S_MIN,
+    FOLLOW_S,
     HANDBACK_S,
     HEARTBEAT_S,
     LEARN_S,
@@ -62,6 +63,7 @@ _RESIGN_NS = int(RESIGN_S * NS_PER_S)
 _RANK_NS = int(RANK_WAIT_S * NS_PER_S)
 _HANDBACK_NS = int(HANDBACK_S * NS_PER_S)
 _YIELD_NS = int(YIELD_S * NS_PER_S)
+_FOLLOW_NS = int(FOLLOW_S * NS_PER_S)
 _LEARN_NS = int(LEARN_S * NS_PER_S)
 
 
@@ -225,8 +227,17 @@ class Leaders:
             self, partition, won.ballot, won.electorate, won.pledges
         )
         self._beaten_ns = 0  # say so at the next look
+        self.later(_FOLLOW_NS, lambda: self._ask_to_follow(partition, won))
         if not self.leaderships[partition].open:
             self.settled(self.leaderships[partition])
+
+    def _ask_to_follow(self, partition: int, won: Candidacy) -> None:
+        """Whoever had not promised by the election may do so now: then it can tell clients who leads."""
+        leadership = self.leaderships.get(partition)
+        if leadership is not None and leadership.ballot == won.ballot:
+            for node in won.electorate.row:
+                if node not in won.pledges and self.heartbeats.hears(node):
+                    self.post.ask(node, (partition, won.ballot.since, won.ballot.round, won.consent))
 
     def resign(self, leadership: Leadership, why: str) -> None:
         """Lead no more, and say so."""
