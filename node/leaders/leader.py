@@ -35,12 +35,12 @@ from .ballot import Ballot, Order
 from .candidacy import Candidacies, Candidacy
 from .door import Door, OpenDoor
 from .electorate import Electorate, bitmap, shares
+from .handover import Handover
 from .heartbeat import Heartbeats
 from .leaderconfig import (
     BACKOFF_S_MAX,
     BACKOFF_S_MIN,
     FOLLOW_S,
-    HANDBACK_S,
     HEARTBEAT_S,
     LEARN_S,
     RANK_WAIT_S,
@@ -48,7 +48,6 @@ from .leaderconfig import (
     SETTLING_PARTITIONS_MAX,
     STICKY_S,
     TICK_S,
-    YIELD_S,
 )
 from .leaderdesk import LeaderDesk
 from .leadership import Leadership
@@ -61,8 +60,6 @@ _BEAT_NS = int(HEARTBEAT_S * NS_PER_S)
 _STICKY_NS = int(STICKY_S * NS_PER_S)
 _RESIGN_NS = int(RESIGN_S * NS_PER_S)
 _RANK_NS = int(RANK_WAIT_S * NS_PER_S)
-_HANDBACK_NS = int(HANDBACK_S * NS_PER_S)
-_YIELD_NS = int(YIELD_S * NS_PER_S)
 _FOLLOW_NS = int(FOLLOW_S * NS_PER_S)
 _LEARN_NS = int(LEARN_S * NS_PER_S)
 
@@ -117,12 +114,10 @@ class Leaders:
         self._shares: dict[NodeId, int] = {}
         self.viewed_ns = 0
         self._beaten_ns = 0
-        #: Whether this node is about to end, and leads nothing any more.
-        self._leaving = False
         #: Since when each partition has had no leader that is heard of.
         self._leaderless_ns: dict[int, int] = {}
         self._backoff_ns: dict[int, int] = {}
-        self._yielding_ns: dict[int, int] = {}
+        self._handover = Handover(self)
         self._lessons: dict[NodeId, list[tuple[int, bytes, Order]]] = {}
         self.later(_TICK_NS, self._tick)
 
@@ -214,7 +209,11 @@ class Leaders:
             self.candidacies.begin(message.partition, electorate, promised, message.ballot)
 
     def _may_try(self, partition: int) -> bool:
-        return not self._leaving and partition not in self.leaderships and partition not in self.candidacies
+        return (
+            not self._handover.leaving
+            and partition not in self.leaderships
+            and partition not in self.candidacies
+        )
 
     # -- leading -----------------------------------------------------------------------------------
 
@@ -245,7 +244,7 @@ class Leaders:
             return
         self.world.trace("resigns", partition=leadership.partition, ballot=leadership.ballot.plain(), why=why)
         del self.leaderships[leadership.partition]
-        self._yielding_ns.pop(leadership.partition, None)
+        self._handover.forget(leadership.partition)
         leadership.end()
         self._beaten_ns = 0
 
@@ -306,7 +305,7 @@ class Leaders:
                 leadership.waits.tick()
         self.candidacies.tick()
         self._look_after_all()
-        self._hand_back()
+        self._handover.look()
         self._settle_more()
         if self.view is not None and now_ns - self._beaten_ns >= _BEAT_NS:
             self._beaten_ns = now_ns
@@ -346,39 +345,17 @@ class Leaders:
         wait_ns = int(BACKOFF_S_MIN * NS_PER_S) + self.world.dice("leader").randrange(span_ns)
         self._backoff_ns[partition] = self.world.now_ns() + wait_ns
 
+    def leave_alone(self, partition: int, span_ns: int) -> None:
+        """Do not try to lead a partition for so long."""
+        self._backoff_ns[partition] = self.world.now_ns() + span_ns
+
     def step_down(self) -> None:
         """Lead nothing any more: this node is about to end. Each partition goes to the next in its row, once
         nothing is under way there, and within `YIELD_S`."""
-        self._leaving = True
+        self._handover.leaving = True
         for partition in self.candidacies.partitions():
             self.candidacies.drop(partition)
-        self._hand_back()
-
-    def _hand_back(self) -> None:
-        """Give way to a primary owner that has been well for long enough, or to anybody if this node ends,
-        once nothing is under way."""
-        now_ns = self.world.now_ns()
-        for partition, leadership in list(self.leaderships.items()):
-            if leadership.electorate.row[0] == self.me and not self._leaving:
-                continue
-            heir = self._heir(leadership)
-            if heir is None and not self._leaving:
-                continue
-            begun_ns = self._yielding_ns.setdefault(partition, now_ns)
-            leadership.yielding = True
-            if leadership.is_idle or now_ns - begun_ns > _YIELD_NS:
-                self.resign(leadership, "this node ends" if self._leaving else "the primary owner is back")
-                if heir is not None:
-                    self.say(heir, Transfer(self.me, partition, leadership.ballot))
-                self._backoff_ns[partition] = now_ns + _STICKY_NS
-
-    def _heir(self, leadership: Leadership) -> NodeId | None:
-        """Who is to lead in place of this node; None: nobody."""
-        row = leadership.electorate.row
-        if self._leaving:
-            return next((node for node in row if node != self.me and self.heartbeats.hears(node)), None)
-        healthy = row[0] != self.me and self.heartbeats.healthy_ns(row[0]) >= _HANDBACK_NS
-        return row[0] if healthy else None
+        self._handover.look()
 
     def _settle_more(self) -> None:
         """Let a few partitions settle in the background."""

@@ -31,7 +31,7 @@ BACKOFF_S_MAX = 0.3
 """After a try that came to nothing: chance alone settles which of two tries again first."""
 
 FOLLOW_S = 1.0
-"""After an election, whoever had not promised is asked once more: by then no acceptor hears the leader before."""
+"""After an election, whoever had not promised is asked once more: by then nobody hears the leader before."""
 
 CAMPAIGN_S = 1.0
 """A try that has no majority by then comes to nothing."""

@@ -1,0 +1,61 @@
+"""When a leader gives way, though nobody is against it: to a primary owner that is back, or as its node ends.
+
+Rules of this file:
+1. Who gives way takes nothing new, and goes once nothing is under way: in health within milliseconds.
+2. Who takes over says whom it takes over from, and so need not wait until that one is not heard any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..network.leadermessage import Transfer
+from ..world import NS_PER_S, NodeId
+from .leaderconfig import HANDBACK_S, STICKY_S, YIELD_S
+
+if TYPE_CHECKING:
+    from .leader import Leaders
+    from .leadership import Leadership
+
+_HANDBACK_NS = int(HANDBACK_S * NS_PER_S)
+_YIELD_NS = int(YIELD_S * NS_PER_S)
+_STICKY_NS = int(STICKY_S * NS_PER_S)
+
+
+class Handover:
+    """One node's."""
+
+    def __init__(self, leaders: Leaders) -> None:
+        self._leaders = leaders
+        #: Whether this node is about to end, and leads nothing any more.
+        self.leaving = False
+        self._yielding_ns: dict[int, int] = {}
+
+    def forget(self, partition: int) -> None:
+        """It is led here no more."""
+        self._yielding_ns.pop(partition, None)
+
+    def look(self) -> None:
+        """Give way where it is time."""
+        leaders = self._leaders
+        now_ns = leaders.world.now_ns()
+        for partition, leadership in list(leaders.leaderships.items()):
+            if leadership.electorate.row[0] == leaders.me and not self.leaving:
+                continue
+            heir = self._heir(leadership)
+            if heir is None and not self.leaving:
+                continue
+            begun_ns = self._yielding_ns.setdefault(partition, now_ns)
+            leadership.yielding = True
+            if leadership.is_idle or now_ns - begun_ns > _YIELD_NS:
+                leaders.resign(leadership, "this node ends" if self.leaving else "the primary owner is back")
+                if heir is not None:
+                    leaders.say(heir, Transfer(leaders.me, partition, leadership.ballot))
+                leaders.leave_alone(partition, _STICKY_NS)
+
+    def _heir(self, leadership: Leadership) -> NodeId | None:
+        """Who is to lead in place of this node; None: nobody."""
+        row, heartbeats = leadership.electorate.row, self._leaders.heartbeats
+        if self.leaving:
+            return next((node for node in row if node != self._leaders.me and heartbeats.hears(node)), None)
+        return row[0] if heartbeats.healthy_ns(row[0]) >= _HANDBACK_NS else None
