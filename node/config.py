@@ -455,6 +455,46 @@ LEFTOVER_LOOKS_MAX = 4
 """Partitions looked at in one tick, whether something is left there that others keep now: a new ring has
 been looked through after about a minute."""
 
+# -- what is dead ----------------------------------------------------------------------------------
+
+COLLECT_INTERVAL_S = 60.0
+"""Between two looks through a partition that has something dead in it: with a thousand entries in each of a
+thousand partitions that is a percent of a core."""
+
+COLLECT_TICK_S = 0.25
+"""Between two steps of looking for what is dead."""
+
+COLLECT_ROWS_MAX = 2_048
+"""Entries looked at in one tick: some two milliseconds, and eight thousand a second."""
+
+PURGE_DELAY_S = 60.0
+"""From when something dead was seen until the others are asked whether it may be purged: whatever was on its
+way when it died has arrived by then, or is a hint."""
+
+PURGE_ASK_S = 2.0
+"""Between two questions of one who would like to purge: a comparison of each pair comes every 2.5 to 5 s."""
+
+PURGE_TIMEOUT_S = 1.0
+"""For the answer, which is known at once."""
+
+PURGE_PARTITIONS_MAX = 128
+"""In one question: some kilobytes."""
+
+PURGE_AWAY_S = 24 * 3_600
+"""An owner that was silent for so long is not waited for any more, if a majority is there: what it alone has
+from before is lost, if it ever comes back (docs/consistency.md)."""
+
+PURGE_AWAY_S_MIN = 600
+"""The same for a partition with more than PURGE_ROWS_MAX dead entries."""
+
+PURGE_ROWS_MAX = 65_536
+"""Dead entries of one partition that are kept for an owner that is away: some six megabytes, and six
+gigabytes if all partitions have as many."""
+
+PURGE_WATCH_S = 60.0
+"""A node that was asked whether a partition may be purged goes on watching for so long after the last
+question."""
+
 # -- hints ---------------------------------------------------------------------------------------
 
 HINTS_BYTES_MAX = 64 * MIB

@@ -19,6 +19,7 @@ from .replicas.coordinator import Coordinator
 from .replicas.hints import Hints
 from .replicas.nameexchange import NameExchange
 from .replicas.names import Names
+from .replicas.purge import Purger
 from .replicas.replica import Replica
 from .replicas.replicadesk import Handler, ReplicaDesk
 from .replicas.service import Presence, Service
@@ -52,6 +53,7 @@ class Keeping:
     admission_class = Admission
     coordinator_class = Coordinator
     convergence_class = Convergence
+    purger_class = Purger
     service_class = Service
 
     def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
@@ -79,6 +81,7 @@ class Keeping:
         self.exchange = NameExchange(world, bus, self.names, self.desk)
         self.hints = self.hints_class(world, world.storage("hints", durability), bus, replica, heard)
         self.convergence = self.convergence_class(world, replica, bus, heard, tail_lost=tail_lost)
+        self.purger = self.purger_class(world, replica, bus, self.desk, self.convergence, heard)
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         serving = self.convergence.serving
         self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard, serving)
@@ -99,7 +102,7 @@ class Keeping:
         #: Frames that were no message.
         self.strange_count = 0
         self._handlers: dict[type[Request], Handler] = {}
-        for part in (self.desk, self.exchange, self.coordinator, self.service):
+        for part in (self.desk, self.purger, self.exchange, self.coordinator, self.service):
             self.add_handlers(part.handlers())
         world.call_after(PROBE_NS, self._probe)
 
@@ -118,6 +121,7 @@ class Keeping:
         self.exchange.set_view(view)
         self.hints.set_view(view)
         self.convergence.set_view(view)
+        self.purger.set_view(view)
         self.coordinator.set_view(view)  # last: it begins anew what is under way
 
     def on_message(self, source: Address, frame: bytes) -> None:

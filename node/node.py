@@ -282,6 +282,7 @@ class Node:
             "is_member": view is not None and view.me is not None,
             "partitions": len(owned),
             "convergence": convergence._asdict(),
+            "dead": keeping.purger.status()._asdict(),
             "hints": {
                 node.hex(): {"count": count, "bytes": size}
                 for node, (count, size) in keeping.hints.waiting().items()

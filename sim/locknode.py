@@ -111,6 +111,10 @@ class PlainPlane:
                 self.node.world.send(address, pack("plain", number, *question))
         self.node.leaders.later(PLAIN_NS, missed)
 
+    def floor(self, _partition: int) -> int:
+        """Nothing is ever purged here."""
+        return 0
+
     def read_majority(self, partition: int, name: bytes, done: PlainDone) -> None:
         def read(known: bool, entry: PlainEntry | None) -> None:  # noqa: FBT001 - as `PlainDone` has it
             if not known or entry is None:

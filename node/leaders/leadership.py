@@ -185,7 +185,7 @@ class Leadership:
 
     def token(self, floor: int) -> int:
         """A version above that, and above all that this partition had."""
-        self._highest = self._desk.stamp(max(floor, self._highest))
+        self._highest = self._desk.stamp(max(floor, self._highest, self._desk.plain.floor(self.partition)))
         return self._highest
 
     # -- operations on a key -----------------------------------------------------------------------

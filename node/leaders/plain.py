@@ -28,6 +28,11 @@ class Plain(Protocol):
         """What this node has, at once."""
         ...
 
+    def floor(self, partition: int, /) -> int:
+        """A version that no entry of this node's is above, nor what it has purged: what is chosen is above
+        it, or nobody would be shown it."""
+        ...
+
     def read_majority(self, partition: int, name: bytes, done: PlainDone, /) -> None:
         """The newest that a majority of the partition's owners has, and, before `done` is called, that a
         majority of them has it. From memory, while this node is the partition's one coordinator of plain puts

@@ -71,6 +71,11 @@ class PlainPlane:
         raw = self._replica.storage.get(place)
         return None if raw is None else self._judge(place, raw)
 
+    def floor(self, partition: int) -> int:
+        """The highest version here."""
+        highest = self._replica.highest(partition)
+        return self._replica.marks.refused(partition) if highest is None else highest
+
     def read_majority(self, partition: int, name: bytes, done: PlainDone) -> None:
         """What a majority has, once a majority has it."""
         view = self.view

@@ -1,6 +1,6 @@
 """What nodes say among themselves. Its rules stand in message.py.
 
-Kinds 64 to 79 are about replicas, 80 to 95 about epochs, 96 to 127 about leaders of partitions.
+Kinds 48 to 79 are about replicas, 80 to 95 about epochs, 96 to 127 about leaders of partitions.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class AskSums(Request, tag=68):
 
 
 class Sums(Reply, tag=69):
-    """In the same order, 16 bytes each; equal contents have equal sums."""
+    """In the same order, 16 bytes each; equal contents have equal sums. `marks`: up to which version each was
+    purged (0: never; or something is damaged there)."""
 
     sums: list[Id]
+    marks: list[Natural]
 
 
 class AskPlaces(Request, tag=70):
@@ -64,11 +66,13 @@ class AskPlaces(Request, tag=70):
 
 
 class Places(Reply, tag=71):
-    """Places, ascending, each with the front of its entry (checksum, flags, version, node, touch: 25 bytes);
-    where the next stretch begins (empty: nowhere)."""
+    """Places, ascending, each with the front of its entry (checksum, flags, version, node, touch: 25 bytes;
+    zeros: it is damaged); where the next stretch begins (empty: nowhere); up to which version the partition
+    was purged."""
 
     rows: list[tuple[bytes, bytes]]
     next: bytes
+    mark: Natural
 
 
 class AskRows(Request, tag=72):
@@ -112,9 +116,35 @@ class AskRoot(Request, tag=76):
 
 
 class Root(Reply, tag=77):
-    """The sum of their sums, modulo 2**128: 16 bytes."""
+    """The sum of their sums and of how far each was purged, modulo 2**128: 16 bytes. `now_ms`: what time it
+    is for who answers."""
 
     root: Id
+    now_ms: Natural
+
+
+class AskPurge(Request, tag=78):
+    """May these partitions be purged up to these versions? Owners that were silent for `away_s` need not be
+    waited for."""
+
+    mark: Mark
+    rows: list[tuple[Natural, Natural]]
+    away_s: Natural
+
+
+class MayPurge(Reply, tag=79):
+    """In the same order: whether who answers holds what all other owners held since it was asked first, or,
+    if it owns nothing of it, keeps nothing of it."""
+
+    ready: list[bool]
+
+
+class Purge(Request, tag=62):
+    """All owners hold the same up to these versions: purge, and take nothing older of keys that are not
+    there. Answered by `Applied`."""
+
+    mark: Mark
+    rows: list[tuple[Natural, Natural]]
 
 
 # -- epochs (docs/epochs.md) ------------------------------------------------------------------------

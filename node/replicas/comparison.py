@@ -5,7 +5,7 @@ not, one sum for each partition tells which; those are walked through side by si
 time, and only entries that one side lacks go over the line.
 
 Rules of this file:
-1. Nothing is ever deleted, and merging decides.
+1. Merging decides, and nothing is removed but by rule 6.
 2. A node pulls what it lacks; what the other lacks, that one finds by a talk of its own. So nothing goes over
    the line twice when both find a difference at once. Only who hands over what it keeps no more pushes.
 3. Both sides go by the same ring throughout. A talk ends at the first answer that is missing or is none, and
@@ -13,6 +13,9 @@ Rules of this file:
 4. One question is open at a time, and each question and answer is bounded: so clients get in between.
 5. A partition is *merged* when everything that the other side held at some moment since this talk began is
    here (when handing over: the other way round).
+6. Who has pulled all that the other side has of a partition may raise its mark to that of the other side
+   (marks.py). What is here, at or below the marks of both, and not there, was purged there, or has come too
+   late: it is removed here. What was damaged there, or is here, is not taken for missing.
 """
 
 from __future__ import annotations
@@ -42,10 +45,12 @@ from ..network.peermessage import (
     Rows,
     Sums,
 )
+from ..store.entry import FLAGS_AT
+from ..store.table import VALUELESS
 from ..world import NS_PER_S, NodeId, World
-from .rank import may_beat
-from .replica import Replica
-from .stretch import partition_at
+from .rank import may_beat, version_of
+from .replica import DAMAGED_FRONT, Replica
+from .stretch import Row, partition_at
 
 
 class Listener(NamedTuple):
@@ -53,6 +58,8 @@ class Listener(NamedTuple):
 
     merged: Callable[[int], None]
     """A partition became equal."""
+    told_time: Callable[[int], None]
+    """What time it is for the peer, in ms since 1970."""
     answered: Callable[[], None]
     """The peer answered something: it lives."""
     heard: Callable[[NodeId, Mark], None]
@@ -90,9 +97,16 @@ class Comparison:
         self._pulls = pulls
         self._listener = listener
         self._over = False
+        #: Up to where the peer has purged each.
+        self._marks: dict[int, int] = {}
         #: Partitions to walk through, the next one last.
         self._differing: list[int] = []
-        self._moved_count = 0
+        #: Of the partition that is walked through: places that differ; whether something of it could not be
+        #: had; whether something may be removed once the mark is raised; the peer's mark when it was begun.
+        self._differ_count = 0
+        self._is_whole = True
+        self._has_stale = False
+        self._their_mark = 0
         self.peer = peer
         self.partitions = list(partitions)
         #: Whether it ended for want of an answer.
@@ -100,6 +114,11 @@ class Comparison:
         #: Entries pulled and pushed.
         self.pulled_count = 0
         self.pushed_count = 0
+        #: Entries removed for being too old; those of them that were neither deleted nor expired.
+        self.removed_count = 0
+        self.lost_count = 0
+        #: Partitions that were walked through.
+        self.walked_count = 0
 
     def begin(self, *, whole: bool) -> None:
         """Talk. `whole`: these are all the partitions that both sides keep, so that one sum may do."""
@@ -109,6 +128,7 @@ class Comparison:
 
         def told(reply: Reply) -> None:
             assert isinstance(reply, Root)
+            self._listener.told_time(reply.now_ms)
             theirs = int.from_bytes(reply.root, "big")
             self._ready(lambda: self._compare_roots(theirs))
 
@@ -130,9 +150,10 @@ class Comparison:
     def _ask_sums(self) -> None:
         def told(reply: Reply) -> None:
             assert isinstance(reply, Sums)
-            if len(reply.sums) != len(self.partitions):
+            if not len(reply.sums) == len(reply.marks) == len(self.partitions):
                 self._end(whole=False)
                 return
+            self._marks = dict(zip(self.partitions, reply.marks, strict=True))
             sums = [int.from_bytes(each, "big") for each in reply.sums]
             theirs = dict(zip(self.partitions, sums, strict=True))
             self._ready(lambda: self._compare_sums(theirs))
@@ -158,7 +179,7 @@ class Comparison:
         for partition, total in theirs.items():
             tally = self._replica.tally(partition)
             if tally is not None and tally.had(total):
-                self._listener.merged(partition)
+                self._adopt(partition, self._marks[partition], partial(self._listener.merged, partition))
             else:
                 differing.append(partition)
         return differing
@@ -173,14 +194,24 @@ class Comparison:
         if not self._differing:
             self._end(whole=True)
             return
-        self._moved_count = 0
-        self._walk(self._differing.pop(), b"")
+        self._walk_through(self._differing.pop())
+
+    def _walk_through(self, partition: int) -> None:
+        self._differ_count = 0
+        self._is_whole = True
+        self._has_stale = False
+        self._their_mark = -1
+        self.walked_count += 1
+        self._walk(partition, b"")
 
     def _walk(self, partition: int, start: bytes) -> None:
         """Compare one page of places."""
 
         def told(reply: Reply) -> None:
             assert isinstance(reply, Places)
+            if self._their_mark < 0:
+                self._their_mark = reply.mark
+                self._replica.marks.hear(partition, reply.mark)
             mine, my_next = self._replica.places(partition, start, PLACES_ROWS_MAX)
             ends = [end for end in (reply.next, my_next) if end]
             end = min(ends) if ends else b""
@@ -189,27 +220,86 @@ class Comparison:
                 return
             there = {place: front for place, front in reply.rows if not end or place < end}
             here = {place: front for place, front in mine if not end or place < end}
-            wanted = [place for place, front in there.items() if self._lacks(here, place, front)]
-            offered = [place for place, front in here.items() if self._lacks(there, place, front)]
-            self._moved_count += len(wanted) + len(offered)
+            self._differ_count += len(there.items() ^ here.items())
             then = partial(self._walk, partition, end) if end else partial(self._walked, partition)
             if self._pulls:
-                self._pull(partition, wanted, then)
+                wanted = self._wanted(partition, here, there)
+                stale = self._stale(partition, here, there, reply.mark)
+                self._remove(stale, partial(self._pull, partition, wanted, then))
             else:
-                self._push(offered, then)
+                self._push(self._offered(here, there, reply.mark), then)
 
         self._ask(AskPlaces(0, self._mark, partition, start), Places, told)
 
-    @staticmethod
-    def _lacks(side: dict[bytes, bytes], place: bytes, front: bytes) -> bool:
-        standing = side.get(place)
-        return standing is None or may_beat(front, standing)
+    def _wanted(self, partition: int, here: dict[bytes, bytes], there: dict[bytes, bytes]) -> list[bytes]:
+        """Places of what this side lacks. What is too old for it is none of it."""
+        mark = self._replica.marks.get(partition)
+        wanted: list[bytes] = []
+        for place, front in there.items():
+            standing = here.get(place)
+            if front == DAMAGED_FRONT:
+                self._is_whole = self._is_whole and standing is not None and standing != DAMAGED_FRONT
+            elif version_of(front) > mark if standing is None else may_beat(front, standing):
+                wanted.append(place)
+        return wanted
+
+    def _offered(self, here: dict[bytes, bytes], there: dict[bytes, bytes], mark: int) -> list[bytes]:
+        """Places of what the other side lacks, and would take."""
+        offered: list[bytes] = []
+        for place, front in here.items():
+            standing = there.get(place)
+            if version_of(front) > mark if standing is None else may_beat(front, standing):
+                offered.append(place)
+        return offered
+
+    def _stale(
+        self, partition: int, here: dict[bytes, bytes], there: dict[bytes, bytes], mark: int
+    ) -> list[Row]:
+        """What may be removed, by rule 6: places and fronts."""
+        limit = min(mark, self._replica.marks.get(partition))
+        stale: list[Row] = []
+        for place, front in here.items():
+            if place not in there and front != DAMAGED_FRONT and version_of(front) <= mark:
+                if version_of(front) <= limit:
+                    stale.append((place, front))
+                else:
+                    self._has_stale = True
+        return stale
+
+    def _remove(self, stale: list[Row], then: Callable[[], None]) -> None:
+        if not stale:
+            then()
+            return
+        lost = [place for place, front in stale if not front[FLAGS_AT] & VALUELESS]
+        self.removed_count += len(stale)
+        self.lost_count += len(lost)
+        if lost:
+            self._world.trace("too old", partition=partition_at(lost[0]), entries=len(lost))
+        self._replica.remove(stale, lambda error, _: self._stored(error, then))
 
     def _walked(self, partition: int) -> None:
-        if not self._moved_count:  # the sums differ, and nothing else does: one of them is wrong
+        if not self._differ_count:  # the sums differ, and nothing else does: one of them is wrong
             self._replica.measure_anew(partition)
+        if not self._pulls or not self._is_whole:
+            self._finish(partition)
+            return
+        again = self._has_stale
+        self._adopt(
+            partition,
+            self._their_mark,
+            partial(self._walk_through if again else self._finish, partition),
+        )
+
+    def _finish(self, partition: int) -> None:
         self._listener.merged(partition)
         self._next_partition()
+
+    def _adopt(self, partition: int, mark: int, then: Callable[[], None]) -> None:
+        """All that the other side has is here: so its mark holds here, too."""
+        if mark <= self._replica.marks.get(partition) or not self._pulls:
+            then()
+            return
+        self._replica.raise_mark(partition, mark, lambda error, _: self._stored(error, then))
 
     def _pull(self, partition: int, places: list[bytes], then: Callable[[], None]) -> None:
         """Fetch entries, as many frames as it takes; then make a call."""
@@ -222,27 +312,29 @@ class Comparison:
             assert isinstance(reply, Rows)
             rows = [(place, raw) for place, raw in reply.rows if self._takes(partition, place, raw)]
             if not rows:  # gone, or not fit to be taken
+                self._is_whole = False
                 self._pull(partition, places[len(asked) :], then)
                 return
             last = max(place for place, _ in rows)
             left = [place for place in places if place > last]
+            self._is_whole = self._is_whole and len(left) + len(rows) == len(places)
             self.pulled_count += len(rows)
-            self._replica.apply(rows, lambda error, _: self._pulled(error, partition, left, then))
+            self._replica.pull(
+                rows, lambda error, _: self._stored(error, partial(self._pull, partition, left, then))
+            )
 
         self._ask(AskRows(0, self._mark, asked), Rows, told)
 
     def _takes(self, partition: int, place: bytes, raw: bytes) -> bool:
         return not self._replica.fault_of(place, raw) and partition_at(place) == partition
 
-    def _pulled(
-        self, error: Error | None, partition: int, left: list[bytes], then: Callable[[], None]
-    ) -> None:
+    def _stored(self, error: Error | None, then: Callable[[], None]) -> None:
         if self._over:
             return
         if error is not None:
             self._end(whole=False)
         else:
-            self._pull(partition, left, then)
+            then()
 
     def _push(self, places: list[bytes], then: Callable[[], None]) -> None:
         """Send entries, as many frames as it takes; then make a call."""

@@ -7,11 +7,13 @@ Rules of this file:
    this one.
 3. An owner that has been silent for `OWNER_SILENCE_S` is not waited for; whoever is waited for is tried again
    and again, so silence is never a lack of questions.
-4. What stands here of partitions that others keep now is handed over to their owners. It is not removed.
+4. A peer's answers say what time it is there: what a value's expiry is judged by, before the value is
+   dropped for good, is the clock that is furthest behind.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,17 +24,16 @@ from ..config import (
     COMPARISON_RETRY_S_MIN,
     COMPARISON_TICK_S,
     COMPARISONS_MAX,
-    LEFTOVER_LOOKS_MAX,
     OWNER_SILENCE_S,
 )
 from ..network.bus import Bus
 from ..network.message import Mark
 from ..ringview import RingView
 from ..store.layout import PARTITION_NAMES
-from ..world import NS_PER_S, NodeId, World
+from ..world import NS_PER_MS, NS_PER_S, NodeId, World
 from .comparison import Comparison, Listener
+from .leftovers import Leftovers
 from .replica import Replica
-from .stretch import partition_rows
 
 INTERVAL_NS = int(COMPARISON_INTERVAL_S * NS_PER_S)
 RETRY_NS_MIN = int(COMPARISON_RETRY_S_MIN * NS_PER_S)
@@ -53,14 +54,22 @@ class ConvergenceStatus(NamedTuple):
     pulled_count: int
     """Entries that this node got from others by comparing."""
     pushed_count: int
+    removed_count: int
+    """Entries removed because others had purged them, or more that was as old."""
+    lost_count: int
+    """Those of them that were neither deleted nor expired: this node had kept them to itself for too long."""
     leftover_partitions: int
     """Of which something stands here, though others keep them now."""
+    wiped_partitions: int
+    """That were handed over, and then removed here."""
 
 
 class _Peer:
     """What is known of one other node that keeps something with this one, in the present ring."""
 
-    __slots__ = ("due_ns", "equal_ns", "merged", "retry_ns", "shared", "silent_ns", "talk")
+    __slots__ = (
+        "begun_ns", "due_ns", "equal_ns", "lead_ns", "merged", "retry_ns", "shared", "silent_ns", "talk"
+    )  # fmt: skip
 
     def __init__(self, now_ns: int) -> None:
         self.shared: list[int] = []
@@ -73,6 +82,10 @@ class _Peer:
         #: When all of it was equal last.
         self.equal_ns: int | None = None
         self.talk: Comparison | None = None
+        #: When the talk was begun.
+        self.begun_ns = now_ns
+        #: How far its wall clock is ahead of this node's monotonic clock; None: it has not said.
+        self.lead_ns: int | None = None
 
     def speaks(self) -> None:
         """It answered."""
@@ -106,13 +119,11 @@ class Convergence:
         #: Of each partition, whether this node owns it and is fit to serve it; those that it only owns.
         self._fit = bytearray(len(PARTITION_NAMES))
         self._unfit: list[int] = []
-        self._pulled_count = 0
-        self._pushed_count = 0
+        self._counts: Counter[str] = Counter()
         self._dice = world.dice("convergence")
-        #: Partitions with something in them that others keep; the owners that still have to be compared with.
-        self._leftovers: dict[int, list[NodeId]] = {}
-        self._look_at = len(PARTITION_NAMES)
-        self._handing_over: Comparison | None = None
+        self._leftovers = Leftovers(world, replica, bus, heard)
+        #: Told of each partition that was found equal: peer, partition, when that talk began.
+        self.on_merged: Callable[[NodeId, int, int], None] = _nobody
         world.call_after(TICK_NS, self._tick)
 
     def set_view(self, view: RingView) -> None:
@@ -128,8 +139,8 @@ class Convergence:
                 peer.shared = shared
                 if node in old:
                     peer.silent_ns, peer.equal_ns = old[node].silent_ns, old[node].equal_ns
-        self._leftovers.clear()
-        self._look_at = 0
+                    peer.lead_ns = old[node].lead_ns
+        self._leftovers.set_view(view)
         self._judge_all(view)
 
     # -- questions ----------------------------------------------------------------------------------
@@ -155,10 +166,34 @@ class Convergence:
                 node.hex(): None if peer.equal_ns is None else (now_ns - peer.equal_ns) / NS_PER_S
                 for node, peer in peers
             },
-            self._pulled_count,
-            self._pushed_count,
-            len(self._leftovers),
+            self._counts["pulled"],
+            self._leftovers.pushed_count,
+            self._counts["removed"],
+            self._counts["lost"],
+            self._leftovers.count,
+            self._leftovers.wiped_count,
         )
+
+    def silence_ns(self, node: NodeId) -> int:
+        """For how long a node that keeps something with this one has not answered; 0: it does."""
+        peer = self._peers.get(node)
+        if peer is None or peer.silent_ns is None:
+            return 0
+        return self._world.now_ns() - peer.silent_ns
+
+    def agreed_ms(self) -> int | None:
+        """What time it is for whoever is furthest behind of this node and those that it compares with; None
+        if none of them answers."""
+        now_ns = self._world.now_ns()
+        leads = [
+            peer.lead_ns
+            for node, peer in self._peers.items()
+            if peer.lead_ns is not None and not self._is_silent(node)
+        ]
+        if self._peers and not leads:
+            return None
+        theirs_ms = [(now_ns + lead_ns) // NS_PER_MS for lead_ns in leads]
+        return min([self._replica.now_ms(), *theirs_ms])
 
     def _caught_up(self, view: RingView, partition: int, *, alone: bool) -> bool:
         """Whether it is compared with all other owners that can be reached. `alone`: what to say if there are
@@ -208,9 +243,18 @@ class Convergence:
         ]
         for _, node in sorted(due)[: COMPARISONS_MAX - busy]:
             self._begin(self._view, node, self._peers[node])
-        self._hand_over(self._view)
+        self._leftovers.tick()
 
     def _begin(self, view: RingView, node: NodeId, peer: _Peer) -> None:
+        begun_ns = peer.begun_ns = self._world.now_ns()
+
+        def merged(partition: int) -> None:
+            peer.merged.add(partition)
+            self.on_merged(node, partition, begun_ns)
+
+        def told_time(now_ms: int) -> None:
+            peer.lead_ns = now_ms * NS_PER_MS - self._world.now_ns()
+
         peer.talk = Comparison(
             self._world,
             self._bus,
@@ -218,7 +262,7 @@ class Convergence:
             node,
             view.mark,
             peer.shared,
-            Listener(peer.merged.add, peer.speaks, self._heard, partial(self._ended, peer)),
+            Listener(merged, told_time, peer.speaks, self._heard, partial(self._ended, peer)),
             pulls=True,
         )
         peer.talk.begin(whole=True)
@@ -227,7 +271,7 @@ class Convergence:
         now_ns, talk = self._world.now_ns(), peer.talk
         assert talk is not None
         peer.talk = None
-        self._pulled_count += talk.pulled_count
+        self._count(talk)
         if whole:
             peer.equal_ns = now_ns
             peer.retry_ns = RETRY_NS_MIN
@@ -240,52 +284,16 @@ class Convergence:
         self._judge()
 
     def _stop_all(self) -> None:
-        talks = [peer.talk for peer in self._peers.values()]
-        for talk in [*talks, self._handing_over]:
-            if talk is not None:
-                self._pulled_count += talk.pulled_count
-                self._pushed_count += talk.pushed_count
-                talk.stop()
-        self._handing_over = None
+        for peer in self._peers.values():
+            if peer.talk is not None:
+                self._count(peer.talk)
+                peer.talk.stop()
 
-    # -- handing over ---------------------------------------------------------------------------------
+    def _count(self, talk: Comparison) -> None:
+        self._counts["pulled"] += talk.pulled_count
+        self._counts["removed"] += talk.removed_count
+        self._counts["lost"] += talk.lost_count
 
-    def _hand_over(self, view: RingView) -> None:
-        """Look on for what others keep now, and bring it to one of its owners."""
-        for _ in range(LEFTOVER_LOOKS_MAX):
-            if self._look_at < view.decree.partitions:
-                self._look_for_leftovers(view, self._look_at)
-                self._look_at += 1
-        if self._handing_over is not None:
-            return
-        for partition, owners in self._leftovers.items():
-            for node in owners:
-                if self._bus.routable(node):
-                    self._hand_over_to(view, partition, node)
-                    return
 
-    def _look_for_leftovers(self, view: RingView, partition: int) -> None:
-        if not view.keeps(partition) and partition_rows(self._replica.storage, partition, b"", 1)[0]:
-            self._leftovers[partition] = list(view.owners(partition))
-
-    def _hand_over_to(self, view: RingView, partition: int, node: NodeId) -> None:
-        def ended(whole: bool) -> None:  # noqa: FBT001 - as `Ended` has it
-            self._handing_over = None
-            self._pushed_count += talk.pushed_count
-            owners = self._leftovers.get(partition, [])
-            if node in owners:
-                owners.remove(node)
-                if not whole:
-                    owners.append(node)
-
-        talk = self._handing_over = Comparison(
-            self._world,
-            self._bus,
-            self._replica,
-            node,
-            view.mark,
-            [partition],
-            Listener(lambda _: None, lambda: None, self._heard, ended),
-            pulls=False,
-        )
-        talk.begin(whole=False)
+def _nobody(_node: NodeId, _partition: int, _begun_ns: int) -> None:
+    """Nobody is told."""

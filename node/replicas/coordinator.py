@@ -41,7 +41,7 @@ from ..store.operation import KEEP, NEVER
 from ..world import NS_PER_S, Address, NodeId
 from .admission import Admission
 from .job import Job, Writing, items_of, name_of, size_of, summed_up
-from .replica import place_of
+from .place import place_of
 from .replicadesk import Handler
 from .standing import bring
 from .touching import touch

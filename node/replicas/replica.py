@@ -13,49 +13,38 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
 from ...exception import Error, StoreDamagedError, StoreFullError
-from ...ring.partition import dict_seed
 from ..config import (
-    COUNT_ROWS_MAX,
     FRAME_ROWS_MAX,
     KEY_HEAD_BYTES,
-    KEY_INLINE_BYTES_MAX,
-    PAGE_BYTES_MAX,
-    PAGE_ENTRIES_MAX,
     ROWS_BYTES_MAX,
     STORAGE_KEY_BYTES_MAX,
 )
 from ..network.message import Stamp
 from ..store import layout
 from ..store.entry import (
-    BEHIND,
-    CHECKSUM_BYTES,
-    CHECKSUM_MASK,
-    FLAGS_AT,
-    HEADER_BYTES,
-    LONG_KEY,
+    VERSION_AT,
     DamagedEntryError,
     Stored,
-    body_of,
     decode,
-    size_of,
-    verify,
-    whole_key,
 )
-from ..store.layout import DICT_ID_BYTES, PARTITION_NAMES, PREFIX_BYTES
+from ..store.layout import DICT_ID_BYTES, PREFIX_BYTES
 from ..store.table import VALUELESS
 from ..store.transaction import CLEARED_AT_BYTES, DictGoneError
 from ..world import Changes, Storage, World
 from .clearances import CLEAR_KEY, CLEAR_KEY_END, Clearances
+from .marks import NO_MARK, Marks
+from .place import fault_of, place_of
 from .rank import FRONT_BYTES, NO_STAMP, STAMP_AT, STAMP_END, beats, version_of
-from .stretch import FIRST_DICT, DictWalk, Row, partition_at, partition_rows
-from .tally import SUM_BYTES, SUM_MASK, Tallies, Tally, is_whole
+from .reading import Counted, Page, Reader
+from .stretch import DictWalk, Row, partition_at, partition_rows
+from .tally import SUM_BYTES, SUM_MASK, VERSION_END, Tallies, Tally, is_whole
 
 Applied = Callable[[Error | None, int], None]
 """Told how `apply` ended: why nothing was stored, or None; the highest version that stands where a row was
@@ -70,25 +59,11 @@ class Read(NamedTuple):
     stamp: Stamp
 
 
-class Page(NamedTuple):
-    """A stretch of a Dict: keys and value's bytes (None: damaged, the key too then may be unknown and
-    empty); where the next stretch begins, empty for nowhere."""
-
-    rows: list[tuple[bytes, bytes | None]]
-    next: bytes
-
-
-class Counted(NamedTuple):
-    """Visible entries of a stretch, and the bytes of their keys and values; where the next begins."""
-
-    entries: int
-    size_bytes: int
-    next: bytes
-
-
 NOTHING = Read(None, NO_STAMP)
 DAMAGED = b""
 """In place of an entry that cannot be read."""
+DAMAGED_FRONT = bytes(FRONT_BYTES)
+"""In place of its front: any other one beats it."""
 
 
 class Replica:
@@ -100,10 +75,13 @@ class Replica:
     def __init__(self, world: World, storage: Storage, now_ms: Callable[[], int]) -> None:
         self._world = world
         self.storage = storage
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._tallies = Tallies(storage)
         self.clearances = Clearances(world, storage, self._tallies)
         self._partition_mask = layout.PARTITION_MASK
+        self.marks = Marks(storage)
+        #: Entries refused because their partition was purged further.
+        self.too_old_count = 0
         self._preparing = False
         #: `cleared_at` of Dicts that were asked for.
         self._cleared_at: dict[bytes, int] = {}
@@ -138,7 +116,7 @@ class Replica:
         flags, version, node, touch, expires_ms, _, _, _ = entry
         if (
             flags & VALUELESS
-            or (expires_ms and expires_ms <= self._now_ms())
+            or (expires_ms and expires_ms <= self.now_ms())
             or (version <= cleared_at and self.clearances.covers(place, version, cleared_at))
         ):
             return Read(None, (version, node, touch))
@@ -165,74 +143,42 @@ class Replica:
     def dict_changed(self, dict_id: bytes) -> None:
         """The record of a Dict's state was written, or removed."""
         self._cleared_at.pop(dict_id, None)
+        self._tallies.ripen_all()
 
     # -- many keys ----------------------------------------------------------------------------------
 
     def page(self, dict_id: bytes, partitions: bytes, start: bytes, prefix: bytes = b"") -> Page:
         """A stretch of a Dict's visible entries, as `message.ReadPage` says. It may be empty and not the
         last."""
-        cleared_at = self.cleared_at(dict_id)
-        walk = DictWalk(self.storage, dict_id, partitions, start, prefix[:KEY_HEAD_BYTES])
-        rows: list[tuple[bytes, bytes | None]] = []
-        size_bytes = 0
-        for place, raw in walk.rows():
-            if rows and size_bytes + len(raw) > PAGE_BYTES_MAX:
-                return Page(rows, place[DICT_ID_BYTES:])
-            row = self._row(place, raw, cleared_at)
-            if row is not None and (not row[0] or row[0].startswith(prefix)):
-                rows.append(row)
-                size_bytes += len(raw)
-            if len(rows) >= PAGE_ENTRIES_MAX:
-                return Page(rows, place[DICT_ID_BYTES:] + b"\0")
-        return Page(rows, walk.next)
+        return self._reader(
+            dict_id, DictWalk(self.storage, dict_id, partitions, start, prefix[:KEY_HEAD_BYTES])
+        ).page(prefix)
 
     def count(self, dict_id: bytes, partitions: bytes, start: bytes) -> Counted:
         """How many visible entries there are in a stretch, as `message.Count` says. Values are not looked
         at: a damaged one counts."""
-        cleared_at = self.cleared_at(dict_id)
-        walk = DictWalk(self.storage, dict_id, partitions, start)
-        now_ms = self._now_ms()
-        entries = size_bytes = 0
-        for looked_at, (place, raw) in enumerate(walk.rows(), 1):
-            if len(raw) < HEADER_BYTES:
-                entries += 1
-            else:
-                flags, version, _, _, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
-                if (
-                    not flags & VALUELESS
-                    and not 0 < expires_ms <= now_ms
-                    and (version > cleared_at or not self.clearances.covers(place, version, cleared_at))
-                ):
-                    entries += 1
-                    size_bytes += size_of(raw, len(place) - PREFIX_BYTES)
-            if looked_at >= COUNT_ROWS_MAX:
-                return Counted(entries, size_bytes, place[DICT_ID_BYTES:] + b"\0")
-        return Counted(entries, size_bytes, walk.next)
+        return self._reader(dict_id, DictWalk(self.storage, dict_id, partitions, start)).count()
 
-    def _row(self, place: bytes, raw: bytes, cleared_at: int) -> tuple[bytes, bytes | None] | None:
-        """Key and value's bytes of what stands at a place, if it is to be seen."""
-        key = place[PREFIX_BYTES:]
-        if len(key) > KEY_INLINE_BYTES_MAX:
-            key = whole_key(raw)
-        try:
-            verify(raw, xxh3_64_intdigest(key, dict_seed(place[:DICT_ID_BYTES])))
-        except DamagedEntryError:
-            return (key if layout.stored_key(key) == place[PREFIX_BYTES:] else b""), None
-        flags, version, _, _, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
-        if flags & VALUELESS or 0 < expires_ms <= self._now_ms():
-            return None
-        if version <= cleared_at and self.clearances.covers(place, version, cleared_at):
-            return None
-        return key, body_of(raw)
+    def _reader(self, dict_id: bytes, walk: DictWalk) -> Reader:
+        return Reader(walk, self.cleared_at(dict_id), self.clearances, self.now_ms())
 
     # -- merging ------------------------------------------------------------------------------------
 
     def apply(self, rows: Sequence[Row], done: Applied) -> None:
         """Merge entries into what stands. They are whole, and each stands where its key belongs: see
-        `fault_of` for those that others sent.
+        `fault_of` for those that others sent. What is too old for a purged partition is refused, and the
+        mark counts as the version that stands there.
 
         `done` is called later, in the order of the calls. With an error nothing of it was stored.
         """
+        self._merge(rows, self.marks.refusing, done)
+
+    def pull(self, rows: Sequence[Row], done: Applied) -> None:
+        """`apply`, of what this replica asked a peer for: what a peer is known to have purged is no reason
+        to refuse it, as long as this replica has not all that the peer has."""
+        self._merge(rows, self.marks.own, done)
+
+    def _merge(self, rows: Sequence[Row], refusing: Mapping[bytes, bytes], done: Applied) -> None:
         get, change, clearances = self.storage.get, self._tallies.change, self.clearances
         changes: Changes = {}
         newer = 0
@@ -244,6 +190,12 @@ class Replica:
                 standing = changes[place] if place in changes else get(place)
             except StoreDamagedError:
                 standing = DAMAGED
+            if standing is None and refusing:
+                refused = refusing.get(place[DICT_ID_BYTES:PREFIX_BYTES], NO_MARK)
+                if raw[VERSION_AT:VERSION_END] <= refused:
+                    self.too_old_count += 1
+                    newer = max(newer, int.from_bytes(refused, "big"))
+                    continue
             if standing is None or beats(raw, standing):
                 change(place, standing, raw)
             elif is_whole(place, standing):
@@ -260,11 +212,40 @@ class Replica:
                 self._cleared_at.pop(place[:DICT_ID_BYTES], None)
         self.storage.commit(changes, lambda error: self._applied(error, newer, done))
 
+    def remove(self, rows: Sequence[Row], done: Applied) -> None:
+        """Let nothing stand at these places any more where what stands there begins like this (an entry or
+        its front). Only for what may be purged: nobody remembers what was there."""
+        changes: Changes = {}
+        for place, front in rows:
+            try:
+                standing = self.storage.get(place)
+            except StoreDamagedError:
+                continue
+            if standing is not None and standing.startswith(front[:FRONT_BYTES]):
+                self._tallies.remove(place, standing)
+                changes[place] = None
+        self.storage.commit(changes, lambda error: self._applied(error, 0, done))
+
+    def raise_mark(self, partition: int, version: int, done: Applied) -> None:
+        """A partition was purged up to that version, or is about to be (marks.py, rule 1)."""
+        changes: Changes = {**self.marks.raised(partition, version)}
+        self.storage.commit(changes, lambda error: self._applied(error, 0, done))
+
+    def wipe(self, partition: int, done: Callable[[bool], None]) -> None:
+        """Remove a stretch of what stands of a partition that this node keeps no more; `done` is told
+        whether that was all. Its mark goes first."""
+        rows, next_ = partition_rows(self.storage, partition, b"", FRAME_ROWS_MAX)
+        self._tallies.forget(partition)
+        changes: Changes = {**self.marks.forget(partition), **{place: None for place, _ in rows}}
+        ended: Applied = lambda error, _: done(error is None and not next_)  # noqa: E731
+        self.storage.commit(changes, lambda error: self._applied(error, 0, ended))
+
     def _applied(self, error: Error | None, newer: int, done: Applied) -> None:
         if error is None:
             done(None, newer)
             return
         self._tallies.forget_all()
+        self.marks.read()
         self._cleared_at.clear()
         self.clearances.load()
         if isinstance(error, StoreFullError):
@@ -313,10 +294,16 @@ class Replica:
     def _prepared(self) -> None:
         self._preparing = False
 
-    def highest(self, partition: int) -> int | None:
-        """The highest version that a partition holds or held since the start; None as `tally`."""
+    def sound_mark(self, partition: int) -> int:
+        """Up to which version a partition was purged; 0 if something is damaged there, so that its sum does
+        not tell all."""
         tally = self._tallies.get(partition)
-        return None if tally is None else tally.highest
+        return 0 if tally is None or tally.damaged else self.marks.get(partition)
+
+    def highest(self, partition: int) -> int | None:
+        """The highest version that a partition holds, held since the start, or refuses; None as `tally`."""
+        tally = self._tallies.get(partition)
+        return None if tally is None else max(tally.highest, self.marks.refused(partition))
 
     def sums(self, partitions: Sequence[int]) -> list[bytes] | None:
         """One sum over all that each of these partitions holds; None as `tally`."""
@@ -325,20 +312,23 @@ class Replica:
         return found if len(found) == len(tallies) else None
 
     def root(self, partitions: Sequence[int]) -> int | None:
-        """The sum of the sums of these partitions; None as `tally`."""
+        """The sum of the sums of these partitions, and of their marks; None as `tally`."""
         total = 0
+        weight = self.marks.weight
         for partition in partitions:
             tally = self._tallies.get(partition)
             if tally is None:
                 return None
-            total += tally.total
+            total += tally.total + weight(partition)
         return total & SUM_MASK
 
     def places(self, partition: int, start: bytes, count_max: int) -> tuple[list[Row], bytes]:
         """What a partition holds from the place `start` on (empty: from the beginning): places, each with the
-        front of its entry; where to go on, empty for nowhere. Damaged entries are not there."""
+        front of its entry, zeros if it is damaged; where to go on, empty for nowhere."""
         rows, next_ = partition_rows(self.storage, partition, start, count_max)
-        return [(place, raw[:FRONT_BYTES]) for place, raw in rows if is_whole(place, raw)], next_
+        return [
+            (place, raw[:FRONT_BYTES] if is_whole(place, raw) else DAMAGED_FRONT) for place, raw in rows
+        ], next_
 
     def rows(self, places: Sequence[bytes]) -> list[Row]:
         """The entries at these places, those that are there and whole, up to one frame's worth."""
@@ -361,36 +351,4 @@ class Replica:
 
     def validate(self) -> None:
         """Assert what must always hold: each sum that is known is that of what is there."""
-        self._tallies.validate(self._counted_anew)
-
-    def _counted_anew(self, partition: int) -> Tally:
-        tallies = Tallies(self.storage)
-        while not tallies.measure(partition):
-            pass
-        tally = tallies.get(partition)
-        assert tally is not None
-        return tally
-
-
-def place_of(dict_id: bytes, key: bytes, key_hash: int, partition_mask: int = layout.PARTITION_MASK) -> bytes:
-    """Where a key of that hash stands."""
-    stored = key if len(key) <= KEY_INLINE_BYTES_MAX else layout.stored_key(key)
-    return dict_id + PARTITION_NAMES[key_hash & partition_mask] + stored
-
-
-def fault_of(place: bytes, raw: bytes, partition_mask: int = layout.PARTITION_MASK) -> str:
-    """What is wrong with an entry that somebody sent; empty: nothing."""
-    stored = key = place[PREFIX_BYTES:]
-    if len(raw) < HEADER_BYTES:
-        return "an entry is damaged"
-    misplaced = len(stored) > KEY_INLINE_BYTES_MAX
-    if raw[FLAGS_AT] & LONG_KEY:
-        key = whole_key(raw)
-        misplaced = not layout.is_long(key) or layout.stored_key(key) != stored
-    if misplaced or stored < layout.KEY_SPACE or place < FIRST_DICT:
-        return "an entry is not where its key belongs"
-    key_hash = xxh3_64_intdigest(key, int.from_bytes(place[:DICT_ID_BYTES], "big"))
-    if place[DICT_ID_BYTES:PREFIX_BYTES] != PARTITION_NAMES[key_hash & partition_mask]:
-        return "an entry is not in the partition of its key"
-    checksum = xxh3_64_intdigest(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK
-    return "" if checksum == int.from_bytes(raw[:CHECKSUM_BYTES], "big") else "an entry is damaged"
+        self._tallies.validate()

@@ -146,7 +146,8 @@ class ReplicaDesk:
         if root is None:
             self._add_up(source, request, shared)
         else:
-            self._bus.tell(source, Root(request.number, root.to_bytes(SUM_BYTES, "big")))
+            now_ms = self._replica.now_ms()
+            self._bus.tell(source, Root(request.number, root.to_bytes(SUM_BYTES, "big"), now_ms))
 
     def _on_ask_sums(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskSums)
@@ -156,7 +157,8 @@ class ReplicaDesk:
         if sums is None:
             self._add_up(source, request, request.partitions)
         else:
-            self._bus.tell(source, Sums(request.number, sums))
+            marks = [self._replica.sound_mark(partition) for partition in request.partitions]
+            self._bus.tell(source, Sums(request.number, sums, marks))
 
     def _add_up(self, source: Address, request: Request, partitions: Sequence[int]) -> None:
         """The answer is not known yet: say so, and find it meanwhile."""
@@ -170,7 +172,8 @@ class ReplicaDesk:
                 self._refuse(source, request, Reason.INVALID, "no such place")
                 return
             rows, next_ = self._replica.places(request.partition, request.start, PLACES_ROWS_MAX)
-            self._bus.tell(source, Places(request.number, rows, next_))
+            mark = self._replica.marks.get(request.partition)
+            self._bus.tell(source, Places(request.number, rows, next_, mark))
 
     def _on_ask_rows(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskRows)

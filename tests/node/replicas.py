@@ -17,15 +17,17 @@ from ringdict.node.replicas.convergence import Convergence
 from ringdict.node.replicas.hints import Hints
 from ringdict.node.replicas.nameexchange import NameExchange
 from ringdict.node.replicas.names import Names
+from ringdict.node.replicas.place import place_of
+from ringdict.node.replicas.purge import Purger
 from ringdict.node.replicas.rank import beats
-from ringdict.node.replicas.replica import Replica, place_of
+from ringdict.node.replicas.replica import Replica
 from ringdict.node.replicas.replicadesk import ReplicaDesk
 from ringdict.node.replicas.stretch import Row, partition_at
 from ringdict.node.ringview import RingView
 from ringdict.node.store import layout
 from ringdict.node.store.entry import NO_OPERATION, Stored, encode
 from ringdict.node.store.transaction import DictState
-from ringdict.node.world import NS_PER_MS, Address, NodeId, World
+from ringdict.node.world import NS_PER_MS, NS_PER_S, Address, NodeId, World
 from ringdict.ring.decree import Decree
 from ringdict.ring.member import Member as RingMember
 from ringdict.ring.member import MemberState
@@ -125,7 +127,8 @@ class Member:
         self.convergence = cluster.convergence(
             world, self.replica, self.bus, self.hear, tail_lost=cluster.tail_lost
         )
-        self.handlers = {**self.desk.handlers(), **self.exchange.handlers()}
+        self.purger = cluster.purger(world, self.replica, self.bus, self.desk, self.convergence, self.hear)
+        self.handlers = {**self.desk.handlers(), **self.exchange.handlers(), **self.purger.handlers()}
         self.heard: list[tuple[NodeId, Mark]] = []
         #: How often it was asked what, by name of the kind.
         self.asked: Counter[str] = Counter()
@@ -135,7 +138,7 @@ class Member:
     def set_decree(self, decree: Decree) -> None:
         """Go by a ring."""
         self.view = RingView(decree, self.node)
-        for part in (self.desk, self.exchange, self.hints, self.convergence):
+        for part in (self.desk, self.exchange, self.hints, self.convergence, self.purger):
             part.set_view(self.view)
 
     def address_of(self, node: NodeId) -> Address | None:
@@ -196,6 +199,7 @@ class Cluster:
 
     hints = Hints
     convergence = Convergence
+    purger = Purger
     tail_lost = False
 
     def __init__(self, count: int, seed: int = 1, noise: Noise | None = None) -> None:
@@ -255,6 +259,10 @@ class Cluster:
 
     def run_for(self, span_s: float) -> None:
         self.simulation.run_for(span_s)
+
+    def leap(self, span_s: float) -> None:
+        """Let that much time pass at once: all that was to happen in it happens now, late, and once."""
+        self.simulation.loop.now_ns += int(span_s * NS_PER_S)
 
     def split(self, *numbers: int) -> AbstractContextManager[None]:
         """Cut these members off from the others, as long as the context lasts."""

@@ -112,10 +112,13 @@ def test_what_a_node_keeps_no_more_is_handed_over() -> None:
     cluster[3].write(*rows(50, 1))
     cluster.run_for(1)
     cluster.set_ring(owning=[0, 1, 2])
-    cluster.run_for(90)
+    cluster.run_for(120)
     cluster.assert_equal()
     assert len(cluster[0].contents()) == 50
-    assert cluster[3].convergence.status().leftover_partitions
+    status = cluster[3].convergence.status()
+    assert status.wiped_partitions
+    assert not status.leftover_partitions
+    assert not cluster[3].storage.scan((256).to_bytes(8, "big"), b"\xff" * 20, 1_000)
 
 
 def test_a_node_that_was_removed_and_lives_hands_over_what_it_alone_has() -> None:

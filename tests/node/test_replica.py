@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.exception import StoreFullError
-from ringdict.node.replicas import replica, stretch, tally
-from ringdict.node.replicas.replica import fault_of
+from ringdict.node.replicas import reading, stretch, tally
+from ringdict.node.replicas.place import fault_of
 from ringdict.node.replicas.stretch import partition_at
 from ringdict.node.replicas.tally import key_hash_at
 from ringdict.node.store import layout
@@ -100,8 +100,8 @@ def _small_stretches() -> Iterator[None]:
         patch.setattr(stretch, "SCAN_ROWS_MIN", 1)
         patch.setattr(stretch, "SCAN_ROWS_MAX", 3)
         patch.setattr(stretch, "PAGE_JUMPS_MAX", 4)
-        patch.setattr(replica, "PAGE_ENTRIES_MAX", 3)
-        patch.setattr(replica, "COUNT_ROWS_MAX", 3)
+        patch.setattr(reading, "PAGE_ENTRIES_MAX", 3)
+        patch.setattr(reading, "COUNT_ROWS_MAX", 3)
         patch.setattr(tally, "MEASURE_ROWS_MAX", 2)
         yield
 
@@ -268,7 +268,7 @@ def test_what_a_disk_cannot_read_any_more_is_replaced_and_hides_nothing_beside_i
     shown = one.replica.page(DICT, EVERYWHERE, b"")
     while shown.next:
         page = one.replica.page(DICT, EVERYWHERE, shown.next)
-        shown = replica.Page(shown.rows + page.rows, page.next)
+        shown = reading.Page(shown.rows + page.rows, page.next)
     assert [body for _, body in shown.rows].count(None) <= 1
     assert len(shown.rows) >= 19
     one.apply(*rows)

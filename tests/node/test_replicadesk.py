@@ -158,7 +158,7 @@ def test_floors_are_told_once_they_are_known_and_sums_are_refused_until_then() -
     answer = talk.ask(AskSums(4, talk.mark, [partition, other]))
     assert isinstance(answer, Sums)
     assert answer.sums[1] == bytes(16) != answer.sums[0]
-    assert talk.ask(AskPlaces(5, talk.mark, partition, b"")) == Places(5, [(place, raw[:25])], b"")
+    assert talk.ask(AskPlaces(5, talk.mark, partition, b"")) == Places(5, [(place, raw[:25])], b"", 0)
 
 
 def test_no_partition_that_there_is_not_is_looked_for() -> None:

@@ -17,7 +17,7 @@ from ringdict.node.disk.durability import Durability
 from ringdict.node.identity import take_identity
 from ringdict.node.network.switchboard import Credentials
 from ringdict.node.node import Node, NodeSettings
-from ringdict.node.replicas.replica import place_of
+from ringdict.node.replicas.place import place_of
 from ringdict.node.served.datafolder import DataFolder
 from ringdict.node.served.hostmark import host_mark
 from ringdict.node.served.serving import Serving, bits_of
