@@ -6,7 +6,8 @@ Rules of this file:
 3. Hints go to nodes that keep the entry's partition in the present ring. One for a node that does not any
    more goes to those who do, this node included.
 4. One delivery a node is under way at a time, in order of keys; who does not answer is asked less and for
-   less.
+   less. What cannot be delivered now, though the node answers, is left behind until the next time round: it
+   keeps nothing else from being delivered.
 5. They are bounded for each node in bytes, and in age where this node keeps the entry itself: the comparison
    of partitions delivers that. Where it does not, the hint may be all that is left of an acknowledged write:
    then it is refused rather than dropped.
@@ -31,7 +32,7 @@ from ..config import (
     SCAN_ROWS_MIN,
 )
 from ..network.bus import Bus
-from ..network.message import Mark, Refused, Reply
+from ..network.message import Mark, Reason, Refused, Reply
 from ..network.peermessage import Applied, Replicate
 from ..ringview import RingView
 from ..world import NS_PER_MS, NS_PER_S, Changes, NodeId, Storage, World
@@ -49,17 +50,21 @@ PAUSE_NS = int(HINT_PAUSE_S * NS_PER_S)
 TIMEOUT_NS = int(HINT_TIMEOUT_S * NS_PER_S)
 RETRY_NS_MIN = int(HINT_RETRY_S_MIN * NS_PER_S)
 RETRY_NS_MAX = int(HINT_RETRY_S_MAX * NS_PER_S)
+ODD = (Reason.INVALID, Reason.NOT_OWNER, Reason.TOO_LARGE)
+"""Why a node would not take one hint, and others perhaps all the same."""
 AGE_MS_MAX = HINT_AGE_S_MAX * 1_000
 
 
 class _Stream:
     """What waits for one node."""
 
-    __slots__ = ("busy", "bytes", "count", "due_ns", "retry_ns", "rows_max")
+    __slots__ = ("after", "busy", "bytes", "count", "due_ns", "retry_ns", "rows_max")
 
     def __init__(self) -> None:
         self.count = 0
         self.bytes = 0
+        #: The key of the last hint that was looked at in this round; empty: none yet.
+        self.after = b""
         #: Whether a delivery is under way.
         self.busy = False
         self.due_ns = 0
@@ -89,6 +94,8 @@ class Hints:
         #: Hints not taken, for want of room; and dropped, for age or damage.
         self.refused_count = 0
         self.dropped_count = 0
+        #: How often one was left behind, since the node that it is for would not have it.
+        self.stuck_count = 0
         self._count_all()
         world.call_after(TICK_NS, self._tick)
 
@@ -186,7 +193,8 @@ class Hints:
         """One delivery, of the first hints in the order of keys."""
         view = self._view
         assert view is not None
-        found = self._first(node, stream.rows_max)
+        found = self._first(node, stream.after, stream.rows_max)
+        last = b""
         rows: list[Row] = []
         size_bytes = 0
         for key, value in found:
@@ -199,6 +207,14 @@ class Hints:
             elif not rows or size_bytes + len(raw) <= HINT_BYTES_MAX:
                 rows.append((place, raw))
                 size_bytes += len(raw)
+            else:
+                break
+            last = key
+        if not rows and last:
+            self._pass_over(node, stream, last)
+        elif not rows:  # the round is over; what was left behind is tried again later
+            stream.after = b""
+            stream.due_ns = self._world.now_ns() + RETRY_NS_MAX
         if not rows:
             return
         stream.busy = True
@@ -207,15 +223,20 @@ class Hints:
         self._bus.ask(
             node,
             Replicate(0, view.mark, rows),
-            lambda reply: self._answered(node, stream, sent, reply),
+            lambda reply: self._answered(node, stream, sent, last, reply),
             TIMEOUT_NS,
         )
 
-    def _first(self, node: NodeId, count_max: int) -> list[Row]:
-        """The first hints for a node, of not much more bytes than one delivery has."""
+    def _pass_over(self, node: NodeId, stream: _Stream, last: bytes) -> None:
+        """Go on behind that hint."""
+        stream.after = last
+        self._world.call_after(PAUSE_NS, lambda: self._go_on(node, stream))
+
+    def _first(self, node: NodeId, after: bytes, count_max: int) -> list[Row]:
+        """The first hints for a node behind another one, of not much more bytes than one delivery has."""
         found: list[Row] = []
         size_bytes = 0
-        first = node + b"\0"
+        first = (after or node) + b"\0"
         while len(found) < count_max and size_bytes < HINT_BYTES_MAX:
             count = min(SCAN_ROWS_MIN, count_max - len(found))
             rows = scan(self._storage, first, node + b"\xff" * (NODE_BYTES + 1), count)
@@ -226,10 +247,18 @@ class Hints:
             first = rows[-1][0] + b"\0"
         return found
 
-    def _answered(self, node: NodeId, stream: _Stream, sent: Sequence[Row], reply: Reply | None) -> None:
+    def _answered(
+        self, node: NodeId, stream: _Stream, sent: Sequence[Row], last: bytes, reply: Reply | None
+    ) -> None:
         stream.busy = False
         now_ns = self._world.now_ns()
+        if isinstance(reply, Refused) and reply.reason in ODD:  # one of them; which one is found by halving
+            stream.rows_max = max(len(sent) // 2, 1)
+            self.stuck_count += len(sent) == 1
+            self._pass_over(node, stream, last if len(sent) == 1 else stream.after)
+            return
         if isinstance(reply, Applied):
+            stream.after = last
             stream.retry_ns = RETRY_NS_MIN
             stream.rows_max = min(stream.rows_max * 2, HINT_ROWS_MAX)
             self._forget(sent)
@@ -243,7 +272,7 @@ class Hints:
             stream.rows_max = max(stream.rows_max // 2, 1)
 
     def _go_on(self, node: NodeId, stream: _Stream) -> None:
-        if stream.count and not stream.busy:
+        if stream.count and not stream.busy and stream.due_ns <= self._world.now_ns():
             self._deliver(node, stream)
 
     def _forget(self, hints: Sequence[Row]) -> None:
