@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .client.shell.archive_parser import add_archive
 from .client.shell.dict_parser import add_dict
 from .client.shell.exit_code import ExitCode, exit_code_of
 from .client.shell.node_parser import add_key, add_node, add_ring
@@ -105,6 +106,12 @@ def _key(args: Arguments, terminal: Terminal) -> ExitCode:
     return COMMANDS[args.command](args, terminal)
 
 
+def _archive(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .client.shell.archive_commands import COMMANDS
+
+    return COMMANDS[args.command](args, terminal)
+
+
 def _sim(args: Arguments, terminal: Terminal) -> ExitCode:
     from .sim.command import COMMANDS
 
@@ -123,6 +130,7 @@ def _parser() -> Parser:
     add_node(groups, _node)
     add_ring(groups, _ring)
     add_key(groups, _key)
+    add_archive(groups, _archive)
     add_demo(groups, _demo)
     add_sim(groups, _sim)
     return parser

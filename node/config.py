@@ -210,6 +210,23 @@ LOOP_TURN_S_MAX = 0.001
 COMPACTION_POLL_S = 0.1
 """Between two reports of a compaction's progress."""
 
+BACKUP_BLOCK_BYTES = MIB
+"""Of rows behind one checksum in a backup: what making one holds in memory."""
+
+BACKUP_BLOCK_BYTES_MAX = 68 * MIB
+"""A block may be longer by one value, of up to `VALUE_BYTES_MAX`, with its key and header; no more is read
+into memory of a length that may be damaged."""
+
+BACKUP_RATE_BYTES_S = 64 * MIB
+"""What a backup or a check reads a second unless it is told otherwise: an eighth of a common disk, so that
+clients hardly notice, and 200 GiB in an hour."""
+
+VERIFY_ROWS_MAX = 2_048
+"""Of one snapshot of a check, some milliseconds: a longer one would keep the store from using pages again."""
+
+RESTORE_BYTES_MAX = 16 * MIB
+"""Of rows in one transaction while a store is made of backups: what is in memory at once."""
+
 # -- between nodes -------------------------------------------------------------------------------
 
 FRAME_BYTES_MAX = 16 * MIB

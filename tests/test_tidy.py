@@ -53,6 +53,7 @@ MAY_WAIT: Mapping[str, str] = {
     "node/disk/folder.py": "waits for other processes, which open and close the store in real time",
     "node/disk/gate.py": "polls a lock of the operating system, which knows of no made-up time",
     "node/disk/keeper.py": "a writer that is ahead of the disk waits for it, which is real",
+    "node/store/pace.py": "a tool that works beside a live store lets it have the disk in real time",
     "node/store/writer.py": "callers in other threads wait for it in real time",
 }
 

@@ -92,6 +92,10 @@ class Arguments(Namespace):
     ready_file: str | None
     log: str | None
     log_level: str | None
+    target: str
+    backups: list[str]
+    rate: int | None
+    here: bool
 
     def read_key(self) -> Hashable:
         """KEY, as the options say it is written. `InvalidError` if it is no key."""

@@ -31,13 +31,14 @@ class Load:
     """Puts numbers under keys of its own without a pause, and notes what was acknowledged and how long each
     call took."""
 
-    def __init__(self, cluster: RealCluster) -> None:
+    def __init__(self, cluster: RealCluster, name: str = "load") -> None:
+        self._name = name
         self.acknowledged: dict[str, int] = {}
         self.errors: list[Error] = []
         self.longest_s = 0.0
         self._stop = threading.Event()
         self._cluster = cluster.client()
-        self._dict = Dict[str, int].from_name("load", create_if_missing=True, cluster=self._cluster)
+        self._dict = Dict[str, int].from_name(name, create_if_missing=True, cluster=self._cluster)
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
@@ -70,7 +71,7 @@ class Load:
     def check(self, cluster: RealCluster) -> None:
         """What was acknowledged is there, or something newer. One owner may not have heard of it yet."""
         with cluster.client() as other:
-            load = Dict[str, int].from_name("load", cluster=other)
+            load = Dict[str, int].from_name(self._name, cluster=other)
             there = load.get_many(list(self.acknowledged), fresh=True)
         lost = {key: number for key, number in self.acknowledged.items() if there.get(key, -1) < number}
         assert not lost
