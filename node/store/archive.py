@@ -56,6 +56,8 @@ class Manifest:
     taken_ms: int
     #: The highest stamp that is in it: a store that is made of it gives higher ones.
     last_stamp: int
+    #: Into how many its keys are divided.
+    partitions: int
     dicts: int
     entries: int
     #: Entries that were left out, since their checksum was wrong.

@@ -27,9 +27,10 @@ from .meta import META
 from .pace import Pace
 from .store import Store
 from .transaction import DictState
-from .walk import Dicts, Judged, Verdict, judged
+from .walk import Dicts, Judged, Verdict, is_clear, judged, under
 
 NODE_HEX_CHARS = 32
+STAMP_BYTES = 8
 
 Progress = Callable[[int], None]
 """Called with the bytes written so far."""
@@ -67,6 +68,12 @@ def backup(
         store.close()
 
 
+class _AnyStore(Store):
+    """An embedded store's folder, or a node's."""
+
+    _of_node = True
+
+
 def opened(folder: Path) -> Store:
     """The store in `folder`, whoever serves it; one that is not there is not made.
 
@@ -75,16 +82,19 @@ def opened(folder: Path) -> Store:
     """
     if not (folder / ENTRIES / DATA).exists():
         raise UnavailableError(f"there is no store in {folder}")
-    store = Store(folder, background=False)
+    store = _AnyStore(folder, background=False)
     store.open()
     return store
 
 
 def named(transaction: lmdb.Transaction[bytes]) -> Dicts:
     """The Dicts that outlive who made them: those without a name end with their maker."""
-    everything = Dicts.read(transaction)
-    kept = {id_: record for id_, record in everything.records.items() if record.name is not None}
-    return Dicts(kept, {id_: state for id_, state in everything.states.items() if id_ in kept})
+    dicts = Dicts.read(transaction)
+    for id_, record in list(dicts.records.items()):
+        if record.name is None:
+            del dicts.records[id_]
+            dicts.states.pop(id_, None)
+    return dicts
 
 
 class _Copying:
@@ -101,7 +111,7 @@ class _Copying:
         self._entries = self._damaged = 0
         before = int.from_bytes(transaction.get(layout.LAST_STAMP) or b"", "big")
         states = [max(state.last_stamp, state.cleared_at) for state in self._dicts.states.values()]
-        self._last_stamp = max([before, *states])
+        self._last_stamp = max([before, *states, *self._dicts.marks.values()])
 
     def run(self, pace: Pace, progress: Progress) -> Manifest:
         archive = self._archive
@@ -115,7 +125,8 @@ class _Copying:
         source, cluster = _whose(self._transaction)
         manifest = Manifest(
             format=FORMAT, source=source, cluster=cluster, taken_ms=self._taken_ms,
-            last_stamp=self._last_stamp, dicts=len(self._dicts.records), entries=self._entries,
+            last_stamp=self._last_stamp, partitions=self._dicts.partitions,
+            dicts=len(self._dicts.records), entries=self._entries,
             damaged=self._damaged, rows_bytes=archive.size_bytes, checksum=checksum,
         )  # fmt: skip
         archive.finish(manifest)
@@ -126,24 +137,26 @@ class _Copying:
         if entry.verdict is Verdict.DAMAGED:
             self._damaged += 1
             self._report(entry, self._dicts)
-        if entry.verdict is not Verdict.WHOLE:
+        if entry.verdict is not Verdict.WHOLE or is_clear(entry.place[layout.PREFIX_BYTES :]):
             return 0
         self._entries += 1
         self._last_stamp = max(self._last_stamp, highest_of(entry.raw))
         return self._archive.add(entry.place, entry.raw)
 
     def _copy_names(self) -> None:
-        cursor = self._transaction.cursor()
-        if cursor.set_range(layout.NAME):
-            for key, value in cursor.iternext():
-                if not key.startswith(layout.NAME):
-                    break
-                self._archive.add(key, value)
-        for dict_id, record in self._dicts.records.items():
+        """The names come first: who merges backups has to know what was cleared before the first entry."""
+        dicts = self._dicts
+        for key, value in under(self._transaction, layout.NAME):
+            self._archive.add(key, value)
+        for dict_id, record in dicts.records.items():
             self._archive.add(layout.DICT + dict_id, record.encode())
-        for dict_id, state in self._dicts.states.items():
-            bare = DictState(state.cleared_at, state.last_stamp, 0, 0, 0)  # counted anew where it is restored
+        for dict_id, state in dicts.states.items():
+            cleared_at = 0 if dicts.is_marked(dict_id) else state.cleared_at
+            bare = DictState(cleared_at, state.last_stamp, 0, 0, 0)  # counted anew where it is restored
             self._archive.add(layout.STATE + dict_id, bare.encode())
+        for prefix, version in dicts.marks.items():
+            if prefix[: layout.DICT_ID_BYTES] in dicts.records:
+                self._archive.add(layout.CLEARED + prefix, version.to_bytes(STAMP_BYTES, "big"))
 
 
 def _whose(transaction: lmdb.Transaction[bytes]) -> tuple[str, str]:

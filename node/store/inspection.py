@@ -17,9 +17,7 @@ from ..config import BACKUP_RATE_BYTES_S, VERIFY_ROWS_MAX
 from . import layout
 from .archive import ArchiveReader
 from .backup import Report, opened
-from .catalogue import Record
 from .pace import Pace
-from .transaction import DictState
 from .walk import Dicts, Judged, Verdict, judge, judged
 
 
@@ -89,13 +87,11 @@ def inspect_backup(folder: Path, report: Report, *, rate_bytes_s: int = BACKUP_R
         StoreDamagedError: it is not what was written.
     """
     tally = _Tally(report, Pace(rate_bytes_s))
-    dicts = Dicts({}, {})
-    for rows in ArchiveReader(folder).blocks():
+    reader = ArchiveReader(folder)
+    dicts = Dicts(reader.manifest.partitions)
+    for rows in reader.blocks():
         for key, value in rows:
-            if key.startswith(layout.DICT):
-                dicts.records[key[len(layout.DICT) :]] = Record.decode(value)
-            elif key.startswith(layout.STATE):
-                dicts.states[key[len(layout.STATE) :]] = DictState.decode(value)
+            dicts.take(key, value)
         entries = [judge(key, value, dicts) for key, value in rows if not key.startswith(layout.SYSTEM)]
         tally.take(entries, dicts)
     return tally.result()

@@ -31,8 +31,9 @@ from .archive import ArchiveReader, Row, of_disk, sync_names
 from .backup import highest_of
 from .catalogue import UNBORN, Life, Record, dict_id
 from .entry import EXPIRES_AT, VERSION_AT
-from .meta import new_meta
+from .meta import new_meta, with_partitions
 from .transaction import DictState
+from .walk import Dicts, under
 
 WORK = "restore.tmp"
 """What a restoration writes into; what is left of one that died is removed by the next."""
@@ -62,6 +63,9 @@ def restore(
         StoreFullError: there is no room. In all these cases there is no store in `folder`.
     """
     readers = [ArchiveReader(path) for path in backups]
+    divisions = {reader.manifest.partitions for reader in readers}
+    if len(divisions) != 1:
+        raise UnavailableError(f"backups of different clusters: of {sorted(divisions)} partitions")
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if there - {WORK}:
         raise UnavailableError(f"a store is restored into an empty folder; there is something in {folder}")
@@ -70,7 +74,13 @@ def restore(
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir()
-        return _restore(readers, folder, work, new_meta(random, host or SystemClock()), progress)
+        return _restore(
+            readers,
+            folder,
+            work,
+            with_partitions(new_meta(random, host or SystemClock()), divisions.pop()),
+            progress,
+        )
     except Error:
         raise
     except OSError as error:
@@ -93,7 +103,7 @@ def _restore(
     progress: Callable[[int, int], None] | None,
 ) -> Restored:
     total_bytes = sum(reader.manifest.rows_bytes for reader in readers)
-    store = _NewStore(work, total_bytes, folder)
+    store = _NewStore(work, total_bytes, folder, _cleared(readers))
     try:
         done_bytes = 0
         for rows in _portions(readers):
@@ -110,6 +120,19 @@ def _restore(
     sync_names(folder)
     sync_names(folder.parent)
     return result
+
+
+def _cleared(readers: Iterable[ArchiveReader]) -> Dicts:
+    """What any of the backups knows to be cleared, for the entries of all."""
+    found = Dicts()
+    for reader in readers:
+        for rows in reader.blocks():
+            for key, value in rows:
+                if key.startswith(layout.CLEARED):
+                    found.take(key, value)
+            if not rows[-1][0].startswith(layout.SYSTEM):
+                break
+    return found
 
 
 def _portions(readers: Iterable[ArchiveReader]) -> Iterator[list[Row]]:
@@ -129,8 +152,9 @@ def _portions(readers: Iterable[ArchiveReader]) -> Iterator[list[Row]]:
 class _NewStore:
     """The LMDB environment of a store that is being made."""
 
-    def __init__(self, work: Path, size_bytes: int, folder: Path) -> None:
+    def __init__(self, work: Path, size_bytes: int, folder: Path, cleared: Dicts) -> None:
         self._folder = folder
+        self._marks = cleared.marks
         self._highest: dict[bytes, int] = {}
         self._lmdb = lmdb.Environment(
             str(work),
@@ -143,7 +167,7 @@ class _NewStore:
 
     def merge(self, rows: list[Row]) -> None:
         """Take rows in, each where it wins against what stands there."""
-        self._write(lambda transaction: _merge(transaction, rows, self._highest))
+        self._write(lambda transaction: _merge(transaction, rows, self._marks, self._highest))
 
     def finish(self, meta: bytes, last_stamp: int) -> Restored:
         """Make a store of it, and bring it to disk."""
@@ -165,8 +189,8 @@ class _NewStore:
         except lmdb.Error as error:
             raise self._translated(error) from error
         with self._lmdb.begin() as transaction:
-            own = sum(1 for _ in _under(transaction, layout.SYSTEM))
-            dicts = sum(1 for _ in _under(transaction, layout.STATE))
+            own = sum(1 for _ in under(transaction, layout.SYSTEM))
+            dicts = sum(1 for _ in under(transaction, layout.STATE))
         return Restored(dicts, self._lmdb.stat()["entries"] - own)
 
     def _write(self, job: Callable[[lmdb.Transaction[bytes]], None]) -> None:
@@ -188,8 +212,12 @@ class _NewStore:
         self._lmdb.close()
 
 
-def _merge(transaction: lmdb.Transaction[bytes], rows: list[Row], highest: dict[bytes, int]) -> None:
+def _merge(
+    transaction: lmdb.Transaction[bytes], rows: list[Row], marks: dict[bytes, int], highest: dict[bytes, int]
+) -> None:
     for key, value in rows:
+        if key.startswith(layout.CLEARED) or _version(value) <= marks.get(key[: layout.PREFIX_BYTES], -1):
+            continue  # what a clear leaves is in the store; that there was one, nobody has to know any more
         standing: bytes | None = transaction.get(key)
         if key.startswith(layout.SYSTEM):
             value = value if standing is None else _merged_record(key, value, standing)  # noqa: PLW2901
@@ -199,6 +227,10 @@ def _merge(transaction: lmdb.Transaction[bytes], rows: list[Row], highest: dict[
             id_ = key[: layout.DICT_ID_BYTES]
             highest[id_] = max(highest.get(id_, 0), highest_of(value))
         transaction.put(key, value)
+
+
+def _version(raw: bytes) -> int:
+    return int.from_bytes(raw[VERSION_AT : VERSION_AT + STAMP_BYTES], "big")
 
 
 def _stamp(raw: bytes) -> bytes:
@@ -217,22 +249,13 @@ def _merged_record(key: bytes, value: bytes, standing: bytes) -> bytes:
 
 
 def _states(transaction: lmdb.Transaction[bytes]) -> Iterator[tuple[bytes, DictState]]:
-    for key, raw in _under(transaction, layout.STATE):
+    for key, raw in under(transaction, layout.STATE):
         yield key[len(layout.STATE) :], DictState.decode(raw)
-
-
-def _under(transaction: lmdb.Transaction[bytes], prefix: bytes) -> Iterator[Row]:
-    cursor = transaction.cursor()
-    if cursor.set_range(prefix):
-        for key, raw in cursor.iternext():
-            if not key.startswith(prefix):
-                return
-            yield key, raw
 
 
 def _end_older_lives(transaction: lmdb.Transaction[bytes]) -> None:
     """Where one backup knows that a Dict was deleted and another does not, it was."""
-    for key, raw in list(_under(transaction, layout.DICT)):
+    for key, raw in list(under(transaction, layout.DICT)):
         record, id_ = Record.decode(raw), key[len(layout.DICT) :]
         assert record.name is not None
         name = transaction.get(layout.name_key(record.environment, record.name))

@@ -16,9 +16,13 @@ import lmdb
 from ...ring.partition import dict_seed
 from ...ring.partition import key_hash as hash_key
 from . import layout
-from .catalogue import Record, records
+from .catalogue import Record
 from .entry import VERSION_AT, DamagedEntryError, verify, whole_key
-from .transaction import CLEARED_AT_BYTES, DictState, states
+from .meta import partitions_of
+from .transaction import CLEARED_AT_BYTES, DictState
+
+CLEAR_KEY = b"\x02\x00"
+"""What the key of a cluster's clear begins with (node/replicas/clearances.py)."""
 
 UNKNOWN = b""
 """In place of a key that cannot be told; no key is empty."""
@@ -43,16 +47,64 @@ class Judged(NamedTuple):
     verdict: Verdict
 
 
-class Dicts(NamedTuple):
-    """What a store's own records say of its Dicts, by id."""
+class Dicts:
+    """What a store's own records say of its Dicts."""
 
-    records: dict[bytes, Record]
-    states: dict[bytes, DictState]
+    def __init__(self, partitions: int = layout.PARTITIONS) -> None:
+        self.partitions = partitions
+        self.records: dict[bytes, Record] = {}
+        self.states: dict[bytes, DictState] = {}
+        #: By the beginning of a place, Dict and partition: up to which version a cluster cleared it.
+        self.marks: dict[bytes, int] = {}
+        self._marked: set[bytes] = set()
 
     @classmethod
     def read(cls, transaction: lmdb.Transaction[bytes]) -> Dicts:
         """As they are in that transaction."""
-        return cls(dict(records(transaction)), dict(states(transaction)))
+        meta = transaction.get(layout.META)
+        found = cls(layout.PARTITIONS if meta is None else partitions_of(meta))
+        for prefix in (layout.DICT, layout.STATE, layout.CLEARED):
+            for key, value in under(transaction, prefix):
+                found.take(key, value)
+        return found
+
+    def take(self, key: bytes, value: bytes) -> None:
+        """One of the store's own records; those of no Dict are passed over."""
+        if key.startswith(layout.DICT):
+            self.records[key[len(layout.DICT) :]] = Record.decode(value)
+        elif key.startswith(layout.STATE):
+            self.states[key[len(layout.STATE) :]] = DictState.decode(value)
+        elif key.startswith(layout.CLEARED):
+            prefix = key[len(layout.CLEARED) :]
+            self.marks[prefix] = max(self.marks.get(prefix, 0), int.from_bytes(value, "big"))
+            self._marked.add(prefix[: layout.DICT_ID_BYTES])
+
+    def is_marked(self, dict_id: bytes) -> bool:
+        """Whether a cluster has cleared the Dict."""
+        return dict_id in self._marked
+
+    def is_cleared(self, place: bytes, version: int) -> bool:
+        """Whether an entry is absent since its Dict was cleared. Where a cluster cleared it, the Dict's state
+        says only that something may be."""
+        dict_id = place[: layout.DICT_ID_BYTES]
+        if self.is_marked(dict_id):
+            return version <= self.marks.get(place[: layout.PREFIX_BYTES], 0)
+        return version <= self.states[dict_id].cleared_at
+
+
+def under(transaction: lmdb.Transaction[bytes], prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """All rows whose keys begin so."""
+    cursor = transaction.cursor()
+    if cursor.set_range(prefix):
+        for key, value in cursor.iternext():
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+
+def is_clear(stored: bytes) -> bool:
+    """Whether a key as it stands in the store is that of a cluster's clear, which no user can have."""
+    return len(stored) > 1 and stored.startswith(CLEAR_KEY)
 
 
 def judged(transaction: lmdb.Transaction[bytes], dicts: Dicts, first: bytes = b"") -> Iterator[Judged]:
@@ -72,7 +124,8 @@ def judge(place: bytes, raw: bytes, dicts: Dicts) -> Judged:
     if state is None or dict_id not in dicts.records:
         return Judged(place, raw, dict_id, key, Verdict.DEAD)
     key_hash = hash_key(dict_seed(dict_id), key)
-    stands = dict_id + layout.PARTITION_NAMES[key_hash & layout.PARTITION_MASK] + layout.stored_key(key)
+    partition = key_hash & (dicts.partitions - 1)
+    stands = dict_id + partition.to_bytes(layout.PARTITION_BYTES, "big") + layout.stored_key(key)
     try:
         verify(raw, key_hash)
     except DamagedEntryError:
@@ -81,4 +134,5 @@ def judge(place: bytes, raw: bytes, dicts: Dicts) -> Judged:
     if stands != place:
         return Judged(place, raw, dict_id, UNKNOWN, Verdict.DAMAGED)
     version = int.from_bytes(raw[VERSION_AT : VERSION_AT + CLEARED_AT_BYTES], "big")
-    return Judged(place, raw, dict_id, key, Verdict.WHOLE if version > state.cleared_at else Verdict.DEAD)
+    is_dead = not is_clear(stored) and dicts.is_cleared(place, version)
+    return Judged(place, raw, dict_id, key, Verdict.DEAD if is_dead else Verdict.WHOLE)

@@ -30,7 +30,7 @@ from ringdict.node.store.store import Store
 from .audit import check_consistent
 from .child import Child, Line, wait_until
 from .conftest import MakeCluster
-from .servednode import ServedNode
+from .servednode import ServedNode, row
 from .test_disk import SmallDisk
 
 AnyDict = Dict[Any, Any]
@@ -371,13 +371,16 @@ def test_a_tree_that_cannot_be_walked_is_damage_too(backed_up: Path, tmp_path: P
 # -- folders of nodes ------------------------------------------------------------------------------
 
 
-def serve(line: Line, folder: Path, version: int, deleted: list[bytes]) -> None:
+def serve(line: Line, folder: Path, version: int, deleted: list[bytes], cleared: list[bytes]) -> None:
     node = ServedNode(folder)
     id_ = node.make("d")
     for number in range(100):
         node.put(id_, b"\x05n%d" % number, b"\x01", version)
     for key in deleted:
         node.put(id_, key, b"", version + 10, flags=2)
+    for key in cleared:  # as a cluster says that the key's partition was cleared
+        prefix = row(id_, key, b"", 1)[0][: layout.PREFIX_BYTES]
+        node.commit({layout.CLEARED + prefix: version.to_bytes(8, "big")})
     line.send(node.node.hex())
     line.recv()
     node.stop()
@@ -386,10 +389,10 @@ def serve(line: Line, folder: Path, version: int, deleted: list[bytes]) -> None:
 def test_backups_of_several_nodes_become_one_store_of_another_node(
     clusters: MakeCluster, tmp_path: Path
 ) -> None:
-    backups = []
-    for number, deleted in enumerate([[], [b"\x05n7"]]):
+    backups: list[Path] = []
+    for number, (deleted, cleared) in enumerate([([], []), ([b"\x05n7"], [b"\x05n9"])]):
         folder = tmp_path / f"n{number}"
-        with Child(serve, folder, 5 + number, deleted) as child:
+        with Child(serve, folder, 5 + number, deleted, cleared) as child:
             node = child.receive()
             backups.append(tmp_path / f"b{number}")
             command("backup", backups[-1], "--data", folder)
@@ -399,14 +402,14 @@ def test_backups_of_several_nodes_become_one_store_of_another_node(
         assert (manifest.source, manifest.last_stamp) == (node, 5 + number + 10 * bool(deleted))
         rows = [row for block in ArchiveReader(backups[-1]).blocks() for row in block]
         own = {key[8:12] for key, _ in rows if key.startswith(layout.SYSTEM)}
-        assert own == {b"name", b"dict", b"stat"}, "nothing that it has promised anybody"
+        assert own - {b"clea"} == {b"name", b"dict", b"stat"}, "nothing that it has promised anybody"
     for turn, order in enumerate([backups, backups[::-1]]):
         restore(order, tmp_path / f"r{turn}")
     restore(backups, tmp_path / "r2")
     with Child(found_again, tmp_path / "r2") as child:
         assert child.result() not in [ArchiveReader(path).manifest.source for path in backups]
     for turn in range(3):
-        assert len(opened(restored(clusters, tmp_path / f"r{turn}"))) == 99, "a delete stands"
+        assert len(opened(restored(clusters, tmp_path / f"r{turn}"))) == 98, "a delete stands, and a clear"
 
 
 def found_again(_line: Line, folder: Path) -> str:
@@ -421,7 +424,7 @@ def test_a_store_whose_clock_was_ahead_gives_higher_stamps_once_it_is_restored(
     clusters: MakeCluster, tmp_path: Path
 ) -> None:
     far = (int(time.time() * 1_000) + 86_400_000) << 16
-    with Child(serve, tmp_path / "n", far, []) as child:
+    with Child(serve, tmp_path / "n", far, [], []) as child:
         child.receive()
         command("backup", tmp_path / "b", "--data", tmp_path / "n")
         child.line.send("stop")
