@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..network.leadermessage import Transfer
 from ..world import NS_PER_S, NodeId
-from .leaderconfig import HANDBACK_S, STICKY_S, YIELD_S
+from .leaderconfig import HANDBACK_S, RENEW_S, STICKY_S, YIELD_S
 
 if TYPE_CHECKING:
     from .leader import Leaders
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _HANDBACK_NS = int(HANDBACK_S * NS_PER_S)
 _YIELD_NS = int(YIELD_S * NS_PER_S)
+_RENEW_NS = int(RENEW_S * NS_PER_S)
 _STICKY_NS = int(STICKY_S * NS_PER_S)
 
 
@@ -34,6 +35,28 @@ class Handover:
     def forget(self, partition: int) -> None:
         """It is led here no more."""
         self._yielding_ns.pop(partition, None)
+
+    def refused(self, leadership: Leadership, node: NodeId) -> None:
+        """An acceptor follows a higher ballot. If others are enough, somebody has tried in vain: end what is
+        under way, and be elected anew, since that acceptor is lost to this ballot."""
+        leaders = self._leaders
+        leadership.lost.add(node)
+        left = [each for each in leadership.electorate.row if each not in leadership.lost]
+        if not leadership.electorate.chosen(left):
+            leaders.resign(leadership, "acceptors follow a higher ballot")
+            return
+        leadership.yielding = True
+        self._renew(leadership, leaders.world.now_ns() + _YIELD_NS)
+
+    def _renew(self, leadership: Leadership, until_ns: int) -> None:
+        leaders = self._leaders
+        if leadership.ended:
+            return
+        if leadership.is_idle or leaders.world.now_ns() >= until_ns:
+            leaders.resign(leadership, "an acceptor follows a higher ballot")
+            leaders.try_again(leadership.partition)
+        else:
+            leaders.later(_RENEW_NS, lambda: self._renew(leadership, until_ns))
 
     def look(self) -> None:
         """Give way where it is time."""

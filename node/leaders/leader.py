@@ -3,8 +3,8 @@
 docs/atomics.md tells the whole protocol. What this file and those below it stand on:
 
 1. Safety rests on ballots and quorums alone. Clocks, heartbeats and who is held for alive only say who tries.
-2. A leader stops when any acceptor follows a higher ballot, when a newer ring moves the partition, or when no
-   majority has answered for half a second; who asks it then is told so at once.
+2. A leader stops when a newer ring moves the partition, when no majority has answered for half a second, or
+   when acceptors follow a higher ballot: at once if no quorum follows its own, else after what it has begun.
 3. Of a row's replicas the first that is heard tries first, the next ones later.
 4. After a change of the ring whoever is first in the new row tries at once: nobody waits for a client.
 """
@@ -200,7 +200,7 @@ class Leaders:
         for partition, refused, held, _ in message.refusals:
             leadership = self.leaderships.get(partition)
             if leadership is not None and leadership.ballot == refused and held > refused:
-                self.resign(leadership, "an acceptor follows a higher ballot")
+                self._handover.refused(leadership, NodeId(message.node))
 
     def _on_transfer(self, message: Transfer) -> None:
         electorate = self._electorates.get(message.partition)
@@ -231,9 +231,11 @@ class Leaders:
             self.settled(self.leaderships[partition])
 
     def _ask_to_follow(self, partition: int, won: Candidacy) -> None:
-        """Whoever had not promised by the election may do so now: then it can tell clients who leads."""
+        """Whoever had not promised by the election may do so now: then it can tell clients who leads. And
+        whoever has promised somebody else since says so now, and not to the first client's operation."""
         leadership = self.leaderships.get(partition)
         if leadership is not None and leadership.ballot == won.ballot:
+            leadership.confirm(_nothing)
             for node in won.electorate.row:
                 if node not in won.pledges and self.heartbeats.hears(node):
                     self.post.ask(node, (partition, won.ballot.since, won.ballot.round, won.consent))
@@ -345,6 +347,12 @@ class Leaders:
         wait_ns = int(BACKOFF_S_MIN * NS_PER_S) + self.world.dice("leader").randrange(span_ns)
         self._backoff_ns[partition] = self.world.now_ns() + wait_ns
 
+    def try_again(self, partition: int) -> None:
+        """A partition has just been given up: try to lead it at once, if it is this node's turn."""
+        electorate = self._electorates.get(partition)
+        if electorate is not None and self._may_try(partition):
+            self._look_after(partition, electorate)
+
     def leave_alone(self, partition: int, span_ns: int) -> None:
         """Do not try to lead a partition for so long."""
         self._backoff_ns[partition] = self.world.now_ns() + span_ns
@@ -384,3 +392,7 @@ class Leaders:
             assert partition not in self.candidacies
             assert leadership.partition == partition
             leadership.validate()
+
+
+def _nothing() -> None:
+    """Nothing depends on it."""

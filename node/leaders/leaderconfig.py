@@ -46,6 +46,10 @@ nothing."""
 YIELD_S = 1.0
 """What a leader that gives way has begun ends within this, or it stays."""
 
+RENEW_S = 0.005
+"""Between two looks whether a leader that is to be elected anew has ended what it had begun: a round takes as
+long."""
+
 SETTLE_S = 0.7
 """A bucket that is not settled by then, since an acceptor that had promised is gone: whoever leads begins
 anew with those that are there."""

@@ -82,6 +82,8 @@ class Leadership:
         self.ended = False
         #: No new operation is taken: somebody else is to lead.
         self.yielding = False
+        #: Acceptors that follow a higher ballot.
+        self.lost: set[NodeId] = set()
         self.begun_ns = self.now_ns()
         self._sequence = 0
         self._pledges = dict(pledges)
