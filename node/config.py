@@ -617,9 +617,9 @@ SCAN_ENTRIES_MAX = 1_024
 SKEW_MS_MAX = 500
 """How far the clocks of two nodes may be apart (`max_skew`): further is alarmed, and followed no further."""
 
-FLOOR_AHEAD_MS_MAX = 60_000
-"""How far what a client claims to have seen may lie ahead of a node's clock and be believed: 120 times what
-is alarmed. A stamp near the end of all time would be the last of its partition."""
+FLOOR_AHEAD_MS_MAX = 24 * 3_600_000
+"""How far what a client claims to have seen may lie ahead of a node's clock and be believed: clocks that are
+wrong by a time zone are. A stamp near the end of all time would be the last of its partition."""
 
 STAMP_AHEAD_MS = 400
 """Stamps are reserved on disk so far ahead, twice a second under load. A node that restarts begins there:

@@ -197,7 +197,13 @@ class Node:
         if partitions > FOUND_PARTITIONS_MAX:
             self._world.halt(f"a cluster of {partitions} partitions is not for this version of the program")
             return
-        if changes := division(self.keeping.entries, partitions):
+        try:
+            self._go_by(view)
+        except StoreDamagedError as error:  # parts read what they know of partitions that they get
+            self._world.halt(str(error))
+
+    def _go_by(self, view: RingView) -> None:
+        if changes := division(self.keeping.entries, view.decree.partitions):
             self.keeping.entries.commit(changes, lambda _error: None)
         self.gossiping.set_ring(view)
         self.keeping.set_view(view)

@@ -11,7 +11,6 @@ from typing import ClassVar
 from ..node.replicas.convergence import Convergence
 from ..node.world import NS_PER_S, Address, Factory, NodeId, Process, World
 from ..ring.decree import Decree
-from ..ring.member import Member
 from .check import Check, Finished, Watcher
 from .clusterclient import Bell, ClusterClient
 from .clusterscenario import (
@@ -37,8 +36,8 @@ NOTICED_S = 3.0
 """Within it both sides have noticed that there is a cut, and serve."""
 JOIN_S = 7.0
 """After its start, until a node that comes late asks to be let in: clients are busy by then."""
-STOP_S = 18.0
-"""When operators stop wanting."""
+STOP_S = 16.5
+"""When operators stop wanting: what they want last is over, or given up, before the run ends."""
 SAFE: Sequence[Check] = (the_later_put_wins, clients_never_go_back, replicas_end_equal)
 
 
@@ -159,7 +158,7 @@ class LateNode(ClusterNode):
 
 
 class Wishful(EpochOperator):
-    """An operator of a cluster that has entries: it takes no node out that may have the only copy."""
+    """An operator who has had enough after a while."""
 
     is_content = False
 
@@ -174,13 +173,10 @@ class Wishful(EpochOperator):
         if not self.is_content:
             super()._want()
 
-    def _draw(self) -> tuple[str, Member] | None:
-        wish = super()._draw()
-        return None if wish is not None and wish[0] == "remove" else wish
-
 
 class RingChanges(ClusterScenario):
-    """Five nodes, of which one joins late, and operators that weigh nodes anew and make them leave."""
+    """Five nodes, of which one joins late, and operators that weigh nodes anew, make them leave, and remove
+    some that may well live: those hand over what they alone have."""
 
     clients_count = 5
     takers_min: ClassVar[int] = 3

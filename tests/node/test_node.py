@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import pytest
+
+from ringdict.exception import StoreDamagedError
 from ringdict.node.network.bus import Bus
 from ringdict.node.network.message import (
     AskRing,
@@ -126,6 +130,24 @@ def test_a_cluster_grows_to_three_nodes_and_each_has_what_was_written() -> None:
         got = nodes.ask(number, Get(0, nodes.epoch, made.dict_id, KEY))
         assert isinstance(got, Present)
         assert got.body == b"v"
+
+
+def test_a_node_halts_if_what_it_knows_of_partitions_is_damaged_when_the_ring_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by seed 2017 of RingChanges: a new ring is gone by in a call of the storage, not of a frame."""
+    nodes = Nodes(3)
+    nodes.settle(3)
+
+    def damaged(_view: RingView) -> None:
+        raise StoreDamagedError("it is not what was written")
+
+    monkeypatch.setattr(nodes.node(2).leading, "set_view", damaged)
+    view = nodes.node(0).view
+    assert view is not None
+    nodes.node(0).epochs.command("adjust", replace(view.decree.members[1], weight=2), lambda _: None)
+    nodes.simulation.run_for(3)
+    assert [host.up for host in nodes.hosts] == [True, True, False]
 
 
 def test_a_node_that_was_killed_comes_back_with_what_it_missed() -> None:
