@@ -92,7 +92,7 @@ class Leadership:
         self._clears = Clears(self, self._resume)
         self.waits = Waits(self.now_ns, self._holder)
         self._grants = GrantClock(self.begun_ns)
-        self.open = {bucket for bucket in range(BUCKETS) if not self._is_settled(bucket)}
+        self.open = self._unsettled()
         self._settlements: dict[int, Settlement] = {}
         #: What waits for a bucket.
         self._waiting: dict[int, list[Callable[[], None]]] = {}
@@ -111,6 +111,13 @@ class Leadership:
         """A bucket's sum there, when it was promised."""
         sums = self._pledges[node][1]
         return sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES] if sums else bytes(SUM_BYTES)
+
+    def _unsettled(self) -> set[int]:
+        if len({sums for _, sums in self._pledges.values()}) == 1 and self.electorate.agreed(self._pledges):
+            return (
+                set()
+            )  # all have the same in all buckets, as in health: nothing is to be looked at one by one
+        return {bucket for bucket in range(BUCKETS) if not self._is_settled(bucket)}
 
     def _is_settled(self, bucket: int) -> bool:
         mine = self.sum_at(self.me, bucket)
