@@ -52,6 +52,9 @@ class NoFork:
         self._successors: dict[tuple[object, bytes], bytes] = {}
 
     def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, Any]) -> str | None:
+        if event == "purges":  # all replicas say "absent": the next record begins a chain of its own
+            for name in facts["names"]:
+                self._successors.pop(((facts["partition"], name), b""), None)
         return self._chosen.watch(at_ns, address, event, facts)
 
     def _check(self, at_ns: int, facts: dict[str, Any]) -> str | None:
@@ -71,15 +74,19 @@ class TokensGrow:
     def __init__(self) -> None:
         self._chosen = Chosen(self._check)
         self._tokens: dict[object, int] = {}
+        self._forgotten: set[object] = set()
 
     def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, Any]) -> str | None:
+        if event == "purges":
+            self._forgotten.update((facts["partition"], name) for name in facts["names"])
         return self._chosen.watch(at_ns, address, event, facts)
 
     def _check(self, at_ns: int, facts: dict[str, Any]) -> str | None:
         name, token = (facts["partition"], facts["name"]), facts["token"]
         before = self._tokens.get(name, 0)
         self._tokens[name] = max(before, token)
-        barred = not token and not before and not facts["present"]  # a cancel, before anything was there
+        nothing = not before or name in self._forgotten
+        barred = not token and nothing and not facts["present"]  # a cancel, before anything was there
         if token > before or barred:
             return None
         return f"{name!r}: at {at_ns / NS_PER_S:.3f} s token {token} was chosen, after {before}"

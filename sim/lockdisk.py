@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from ..exception import Error
-from ..node.leaders.acceptor import PROMISED, RECORD, place
 from ..node.leaders.ballot import Ballot
 from ..node.leaders.record import decode_record
+from ..node.leaders.shelf import PROMISED, RECORD, place
 from ..node.world import Changes, Done, Storage, World
 
 FOUND_MAX = 100_000

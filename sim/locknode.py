@@ -13,9 +13,10 @@ import ormsgpack
 
 from ..exception import Error, ProtocolError, StoreDamagedError
 from ..node.clock import COUNTER_BITS
-from ..node.leaders.acceptor import Chosen
 from ..node.leaders.leader import Leaders
 from ..node.leaders.plain import PlainDone, PlainEntry
+from ..node.leaders.purge import Purger
+from ..node.leaders.shelf import Chosen
 from ..node.network.bus import Bus
 from ..node.network.leadermessage import Act, Clear, Greet
 from ..node.network.message import Mark, Reply
@@ -32,6 +33,8 @@ HELLO_NS = 300 * NS_PER_MS
 PLAIN_NS = 500 * NS_PER_MS
 """For a majority's plain values."""
 DECREE = b"decree"
+GONE = b""
+"""In the plain plane of this scenario: what was there was removed. No client puts an empty value."""
 
 
 def pack(*parts: object) -> bytes:
@@ -66,13 +69,18 @@ class PlainPlane:
         self.number = 0
         self.open: dict[int, Callable[[NodeId, PlainEntry | None], None]] = {}
 
-    def peek(self, _partition: int, name: bytes) -> PlainEntry | None:
+    def there(self, name: bytes) -> PlainEntry | None:
+        """What this node keeps."""
         raw = self.storage.get(name)
         return None if raw is None else PlainEntry(*ormsgpack.unpackb(raw))
 
+    def peek(self, _partition: int, name: bytes) -> PlainEntry | None:
+        found = self.there(name)
+        return None if found is None or found.body == GONE else found
+
     def store(self, name: bytes, entry: PlainEntry, then: Callable[[], None]) -> None:
         """Keep the newer one."""
-        there = self.peek(0, name)
+        there = self.there(name)
         kept = entry if there is None or entry.version > there.version else there
 
         def done(error: Error | None) -> None:
@@ -117,8 +125,8 @@ class PlainPlane:
 
     def read_majority(self, partition: int, name: bytes, done: PlainDone) -> None:
         def read(known: bool, entry: PlainEntry | None) -> None:  # noqa: FBT001 - as `PlainDone` has it
-            if not known or entry is None:
-                done(known, entry)
+            if not known or entry is None or entry.body == GONE:
+                done(known, None)
             else:  # a majority must have it before anybody is told
                 self.ask(partition, ["store", name, list(entry)], lambda kept, _newest: done(kept, entry))
 
@@ -129,7 +137,7 @@ class PlainPlane:
         me = self.node.world.identity.node
 
         def tell() -> None:
-            entry = self.peek(0, name)
+            entry = self.there(name)
             told = None if entry is None else list(entry)
             self.node.world.send(source, pack("told", number, me, told))
 
@@ -139,10 +147,23 @@ class PlainPlane:
             self.store(name, PlainEntry(*rest[0]), tell)
 
 
+class EagerPurger(Purger):
+    """Forgets whatever may be forgotten at once, so that it is in the way of everything else."""
+
+    age_ms: ClassVar[int] = 0
+    look_ns: ClassVar[int] = 15 * NS_PER_MS
+
+
+class EagerLeaders(Leaders):
+    """Leaders as they are, of nodes that forget eagerly."""
+
+    purger_class: ClassVar[type[Purger]] = EagerPurger
+
+
 class LockNode:
     """One node. Wrong versions of it have other classes of parts."""
 
-    leaders_class: ClassVar[type[Leaders]] = Leaders
+    leaders_class: ClassVar[type[Leaders]] = EagerLeaders
 
     def __init__(self, world: World, mayor: Address) -> None:
         self.world = world
@@ -169,10 +190,22 @@ class LockNode:
     def address_of(self, node: NodeId) -> Address | None:
         return self.addresses.get(node)
 
-    def apply(self, chosen: list[Chosen]) -> None:
-        """What readers of this node see."""
+    def apply(self, chosen: list[Chosen], then: Callable[[], None]) -> None:
+        """What readers of this node see: an absent key stays absent when its record is forgotten."""
+        waiting = [name for _, name, record in chosen if record.token and record.body is None]
+
+        def stored() -> None:
+            waiting.pop()
+            if not waiting:
+                then()
+
+        gone = list(waiting)
         for _, name, record in chosen:
             self.shown[name] = max(record.token, self.shown.get(name, 0))
+            if name in gone:
+                self.plain.store(name, PlainEntry(record.token, GONE), stored)
+        if not gone:
+            then()
 
     def hear_mark(self, _node: NodeId, _mark: Mark) -> None:
         """The ring comes from the mayor here."""
@@ -238,7 +271,7 @@ class LockNode:
         self.puts.add((source, number))
         partition = partition_of(dict_seed(dict_id), key, view.decree.partitions)
         name = dict_id + key
-        there = self.plain.peek(partition, name)
+        there = self.plain.there(name)
         version = self.leaders.stamp(0 if there is None else there.version)
 
         def done(kept: bool, _newest: PlainEntry | None) -> None:  # noqa: FBT001 - as `PlainDone` has it

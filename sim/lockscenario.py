@@ -142,3 +142,10 @@ class UsurpedLockScenario(LockScenario):
     mayor_class = RestlessMayor
     keys = ("lock-a", "lock-a", "lock-b", "count-d", "plain-f")
     kinds = (Usurp, Forget)
+
+
+class ForgettingLockScenario(UsurpedLockScenario):
+    """The same with three nodes whose ring never changes: all can say what is absent, and it is forgotten."""
+
+    nodes_count = 3
+    changes = False

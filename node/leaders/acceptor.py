@@ -8,17 +8,16 @@ Rules of this file:
 3. An answer to "does this ballot still stand?" says something about this moment only, and needs no disk.
 4. While a ballot stands, what the acceptor holds changes by that ballot alone. So a leader may look at it in
    pages.
-5. A disk that is full takes nothing; what was believed kept since is read anew. Any other failure ends the
+5. Who would lead a set of replicas that this node does not know of is answered once it does: coming into a
+   row, it first forgets what it held of the partition before (node/leaders/purge.py).
+6. A disk that is full takes nothing; what was believed kept since is read anew. Any other failure ends the
    process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from struct import Struct
-from typing import Final
-
-import msgspec
+from typing import ClassVar
 
 from ...exception import Error, StoreFullError
 from ..network.leadermessage import (
@@ -31,6 +30,7 @@ from ..network.leadermessage import (
     Prepare,
     Promise,
     Proposal,
+    Purge,
     Refusal,
     Refuse,
     TellNames,
@@ -38,43 +38,27 @@ from ..network.leadermessage import (
 )
 from ..network.message import Message
 from ..world import Changes, NodeId, Storage, World
-from .ballot import NO_BALLOT, Ballot, Order
-from .leaderconfig import PAGE_BYTES, PAGE_NAMES
-from .record import BUCKETS, SUM_BYTES, Record, bucket_of, decode_record, encode_record, moved_sum
+from .ballot import Ballot
+from .forgetting import Forgetting
+from .leaderconfig import PAGE_BYTES
+from .record import Record, decode_record, encode_record
+from .shelf import Apply, Chosen, Draft, Shelf, move_sum, place
 
 Say = Callable[[NodeId, Message], None]
-Chosen = tuple[int, bytes, Record]
-"""Partition, name, record."""
-
-PROMISED: Final = b"Lp"
-_SUM: Final = b"Ls"
-RECORD: Final = b"Lr"
-_PLACE: Final = Struct(">2sHB")
-_TALLY: Final = Struct(f">{SUM_BYTES}sQ")
-"""Sum of a bucket, and the highest token that was ever accepted in it."""
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_ballot: Final = msgspec.msgpack.Decoder(Ballot).decode
 
 
-class Draft:
-    """Changes that are yet to be committed, seen on top of what is there."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self.changes: Changes = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        """What a key will be."""
-        return self.changes[key] if key in self.changes else self._storage.get(key)
+def no_more() -> None:
+    """What follows when nothing is waited for."""
 
 
-class Acceptor:
+class Acceptor(Shelf):
     """All partitions of one node.
 
     `sticky` says whether a present leader stands in the way of another ballot; `failed` is told once the disk
     was full; `apply` gets what is known to be chosen.
     """
+
+    forgetting_class: ClassVar[type[Forgetting]] = Forgetting
 
     def __init__(
         self,
@@ -84,54 +68,16 @@ class Acceptor:
         *,
         sticky: Callable[[int, Ballot, Ballot, Ballot | None], bool],
         failed: Callable[[], None],
-        apply: Callable[[list[Chosen]], None],
+        apply: Apply,
     ) -> None:
+        super().__init__(storage)
         self._world = world
-        self._storage = storage
         self._say = say
         self._me = world.identity.node
         self._sticky = sticky
         self._failed = failed
         self._apply = apply
-        self._promised: dict[int, Ballot] = {}
-
-    # -- what is there -----------------------------------------------------------------------------
-
-    def promised(self, partition: int) -> Ballot:
-        """The highest ballot that is followed."""
-        ballot = self._promised.get(partition)
-        if ballot is None:
-            raw = self._storage.get(_PLACE.pack(PROMISED, partition, 0))
-            ballot = self._promised[partition] = NO_BALLOT if raw is None else _ballot(raw)
-        return ballot
-
-    def record(self, partition: int, name: bytes) -> Record | None:
-        """What was accepted last for a name."""
-        raw = self._storage.get(place(partition, name))
-        return None if raw is None else decode_record(raw)
-
-    def tallies(self, partition: int) -> tuple[int, bytes]:
-        """The highest token, and the sums of all buckets: nothing if each is 0."""
-        first = _PLACE.pack(_SUM, partition, 0)
-        rows = self._storage.scan(first, _PLACE.pack(_SUM, partition, BUCKETS), BUCKETS)
-        if not rows:
-            return 0, b""
-        sums = bytearray(BUCKETS * SUM_BYTES)
-        highest = 0
-        for key, raw in rows:
-            total, token = _TALLY.unpack(raw)
-            at = key[len(first) - 1] * SUM_BYTES
-            sums[at : at + SUM_BYTES] = total
-            highest = max(highest, token)
-        return highest, bytes(sums)
-
-    def names(self, partition: int, bucket: int, after: bytes) -> tuple[list[tuple[bytes, Order]], bool]:
-        """A page of a bucket: names with orders, ascending, from behind a name on; whether more follow."""
-        head = _PLACE.pack(RECORD, partition, bucket)
-        end = _PLACE.pack(RECORD, partition, bucket + 1)
-        rows = self._storage.scan(head + after + b"\0" * bool(after), end, PAGE_NAMES + 1)
-        page = [(key[len(head) :], decode_record(raw).order) for key, raw in rows[:PAGE_NAMES]]
-        return page, len(rows) > PAGE_NAMES
+        self.forgetting = self.forgetting_class(world, self, say, self._keep, apply, self.on_prepare)
 
     def on_message(self, message: Message) -> None:
         """What leaders and candidates say to acceptors."""
@@ -146,6 +92,8 @@ class Acceptor:
                 self.on_ask_names(message)
             case AskRecords():
                 self.on_ask_records(message)
+            case Purge():
+                self.forgetting.on_purge(message)
             case _:
                 pass
 
@@ -158,11 +106,14 @@ class Acceptor:
         refusals: list[Refusal] = []
         for partition, since, number, consent in message.asks:
             ballot = Ballot(since, number, message.node, message.boot)
+            if not self.forgetting.knows(partition, since):
+                self.forgetting.postpone(message, (partition, since, number, consent))
+                continue
             held = self.promised(partition)
             if ballot < held or (ballot != held and self._sticky(partition, ballot, held, consent)):
                 refusals.append((partition, ballot, held, ballot > held))
                 continue
-            self._follow(changes, partition, ballot)
+            self.follow(changes, partition, ballot)
             pledges.append((partition, since, number, *self.tallies(partition)))
         to = NodeId(message.node)
         if refusals:
@@ -176,26 +127,25 @@ class Acceptor:
             self._world.trace("promised", node=self._me, partition=partition, ballot=ballot.plain())
         self._say(to, Promise(self._me, message.node, message.boot, pledges))
 
-    def _follow(self, changes: Changes, partition: int, ballot: Ballot) -> None:
-        """Let no lower ballot in from now on."""
-        self._promised[partition] = ballot
-        changes[_PLACE.pack(PROMISED, partition, 0)] = _encode(ballot)
-
     # -- records -----------------------------------------------------------------------------------
 
     def on_accept(self, message: Accept) -> None:
         """Accept what may be accepted."""
-        draft = Draft(self._storage)
+        draft = Draft(self.storage)
         kept: list[int] = []
         standing: list[int] = []
         taken: list[Chosen] = []
         refusals: list[Refusal] = []
         for number, partition, since, turn, rows in message.proposals:
             ballot = Ballot(since, turn, message.node, message.boot)
+            if not self.forgetting.knows(partition, since):
+                continue
+            if self.forgetting.is_straggler(ballot, partition, rows):
+                continue
             if not self.may_accept(ballot, partition, rows):
                 refusals.append((partition, ballot, self.promised(partition), False))
             elif rows:
-                self._follow(draft.changes, partition, max(ballot, self.promised(partition)))
+                self.follow(draft.changes, partition, max(ballot, self.promised(partition)))
                 taken += self._take(draft, partition, rows)
                 kept.append(number)
             else:
@@ -223,13 +173,7 @@ class Acceptor:
             if old is not None and old.order >= new.order:
                 continue
             draft.changes[key] = raw
-            at = _PLACE.pack(_SUM, partition, bucket_of(name))
-            tally = draft.get(at)
-            total, highest = (b"", 0) if tally is None else _TALLY.unpack(tally)
-            moved = moved_sum(
-                int.from_bytes(total, "big"), name, None if old is None else old.order, new.order
-            )
-            draft.changes[at] = _TALLY.pack(moved.to_bytes(SUM_BYTES, "big"), max(highest, new.token))
+            move_sum(draft, partition, name, None if old is None else old.order, new.order, new.token)
         return taken
 
     def _accepted(self, to: NodeId, boot: int, numbers: list[int], taken: list[Chosen]) -> None:
@@ -255,7 +199,7 @@ class Acceptor:
             if record is not None and record.order == order:
                 chosen.append((partition, name, record))
         if chosen:
-            self._apply(chosen)
+            self._apply(chosen, no_more)
 
     # -- pages for whoever was promised to -----------------------------------------------------------
 
@@ -277,7 +221,7 @@ class Acceptor:
         rows: list[tuple[bytes, bytes]] = []
         size_bytes = 0
         for name in message.names:
-            raw = self._storage.get(place(partition, name))
+            raw = self.storage.get(place(partition, name))
             if raw is None:
                 continue
             if rows and size_bytes + len(raw) > PAGE_BYTES:
@@ -301,19 +245,12 @@ class Acceptor:
             if error is None:
                 then()
             elif isinstance(error, StoreFullError):
-                self._promised.clear()
+                self.reread()
                 self._failed()
             else:
                 self._world.halt(str(error))
 
-        self._storage.commit(changes, done)
-
-
-def place(partition: int, name: bytes | None) -> bytes:
-    """Under which key of the disk a record is, or, without a name, the promise of a partition."""
-    if name is None:
-        return _PLACE.pack(PROMISED, partition, 0)
-    return _PLACE.pack(RECORD, partition, bucket_of(name)) + name
+        self.storage.commit(changes, done)
 
 
 def proposal(number: int, partition: int, ballot: Ballot, rows: list[tuple[bytes, Record]]) -> Proposal:

@@ -18,8 +18,8 @@ from ...exception import StoreDamagedError
 from ..network.bus import Bus, Directory
 from ..network.leadermessage import (
     Accepted,
+    Forgotten,
     Heartbeat,
-    Learn,
     Promise,
     Pulse,
     Refuse,
@@ -30,8 +30,8 @@ from ..network.leadermessage import (
 from ..network.message import Mark, Message
 from ..ringview import NO_MARK, RingView
 from ..world import NS_PER_S, NodeId, Storage, Timer, World
-from .acceptor import Acceptor, Chosen
-from .ballot import Ballot, Order
+from .acceptor import Acceptor, no_more
+from .ballot import Ballot
 from .candidacy import Candidacies, Candidacy
 from .door import Door, OpenDoor
 from .electorate import Electorate, bitmap, shares
@@ -42,7 +42,6 @@ from .leaderconfig import (
     BACKOFF_S_MIN,
     FOLLOW_S,
     HEARTBEAT_S,
-    LEARN_S,
     RANK_WAIT_S,
     RESIGN_S,
     SETTLING_PARTITIONS_MAX,
@@ -51,9 +50,12 @@ from .leaderconfig import (
 )
 from .leaderdesk import LeaderDesk
 from .leadership import Leadership
+from .lessons import Lessons
 from .plain import Plain
 from .post import Post
+from .purge import Purger
 from .round import Rounds
+from .shelf import Apply, Chosen
 
 _TICK_NS = int(TICK_S * NS_PER_S)
 _BEAT_NS = int(HEARTBEAT_S * NS_PER_S)
@@ -61,7 +63,6 @@ _STICKY_NS = int(STICKY_S * NS_PER_S)
 _RESIGN_NS = int(RESIGN_S * NS_PER_S)
 _RANK_NS = int(RANK_WAIT_S * NS_PER_S)
 _FOLLOW_NS = int(FOLLOW_S * NS_PER_S)
-_LEARN_NS = int(LEARN_S * NS_PER_S)
 
 
 class Leaders:
@@ -76,6 +77,7 @@ class Leaders:
     rounds_class: ClassVar[type[Rounds]] = Rounds
     candidacies_class: ClassVar[type[Candidacies]] = Candidacies
     desk_class: ClassVar[type[LeaderDesk]] = LeaderDesk
+    purger_class: ClassVar[type[Purger]] = Purger
 
     def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
         self,
@@ -86,7 +88,7 @@ class Leaders:
         plain: Plain,
         *,
         stamp: Callable[[int], int],
-        apply: Callable[[list[Chosen]], None],
+        apply: Apply,
         hear_mark: Callable[[NodeId, Mark], None],
         door: Door | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class Leaders:
         self.leaderships: dict[int, Leadership] = {}
         self.view: RingView | None = None
         self.desk = self.desk_class(self, bus)
+        self.purger = self.purger_class(self)
         self._electorates: dict[int, Electorate] = {}
         #: Of each member, the partitions of this node that it is an owner of, too, as bits.
         self._shares: dict[NodeId, int] = {}
@@ -118,7 +121,7 @@ class Leaders:
         self._leaderless_ns: dict[int, int] = {}
         self._backoff_ns: dict[int, int] = {}
         self._handover = Handover(self)
-        self._lessons: dict[NodeId, list[tuple[int, bytes, Order]]] = {}
+        self._lessons = Lessons(self.me, self.say, self.later)
         self.later(_TICK_NS, self._tick)
 
     # -- the ring ----------------------------------------------------------------------------------
@@ -127,6 +130,7 @@ class Leaders:
         """Go by a newer ring."""
         self.view = view
         self.viewed_ns = self.world.now_ns()
+        self.acceptor.forgetting.set_view(view)
         mine = [partition for partition in range(view.decree.partitions) if view.owns(partition)]
         self._electorates = {partition: Electorate(view, partition) for partition in mine}
         self._shares = shares(self._electorates)
@@ -183,6 +187,8 @@ class Leaders:
                 self._on_told(message)
             case Transfer():
                 self._on_transfer(message)
+            case Forgotten():
+                self.purger.on_forgotten(message)
             case _:
                 self.acceptor.on_message(message)
 
@@ -227,6 +233,7 @@ class Leaders:
         )
         self._beaten_ns = 0  # say so at the next look
         self.later(_FOLLOW_NS, lambda: self._ask_to_follow(partition, won))
+        self.purger.note(partition)
         if not self.leaderships[partition].open:
             self.settled(self.leaderships[partition])
 
@@ -262,18 +269,11 @@ class Leaders:
 
     def show(self, chosen: list[Chosen], row: tuple[NodeId, ...]) -> None:
         """Hand to readers what is chosen: here at once, to the other replicas a moment later."""
-        self._apply(chosen)
-        if not self._lessons:
-            self.later(_LEARN_NS, self._teach)
-        for node in row:
-            if node != self.me:
-                lessons = self._lessons.setdefault(node, [])
-                lessons += [(partition, name, record.order) for partition, name, record in chosen]
-
-    def _teach(self) -> None:
-        lessons, self._lessons = self._lessons, {}
-        for node, rows in lessons.items():
-            self.say(node, Learn(self.me, rows))
+        self._apply(chosen, no_more)
+        for partition, _, record in chosen:
+            if record.body is None:
+                self.purger.note(partition)
+        self._lessons.add(chosen, row)
 
     # -- who tries when ----------------------------------------------------------------------------
 

@@ -100,3 +100,25 @@ TTL_MARGIN_RATIO = 0.1
 GRANTS_MAX = 100_000
 """Locks with a time to live whose grant one leader remembers the instant of; for any other the time begins
 anew with the leadership."""
+
+PURGE_AGE_S = 60.0
+"""How long a record says "absent" before it is forgotten: a key that is taken and released all the time is
+worth no purge each time."""
+
+PURGE_LOOK_S = 0.25
+"""Between two looks for such records, one stretch of one partition each."""
+
+PURGE_SCAN_ROWS = 1_024
+"""Records looked at in one go: some two milliseconds."""
+
+PURGE_STEP_ROWS = 16
+"""What beginning a partition costs, in rows: most have few."""
+
+PURGE_ROWS_MAX = 512
+"""Of them forgotten together: one transaction of an acceptor, some 50 KB in a frame."""
+
+PURGE_TRY_S = 3.0
+"""For all replicas to accept and to forget them; after that it is begun anew some time later."""
+
+FORGET_ROWS_MAX = 2_048
+"""Records that a node forgets in one transaction when a partition is no longer its own."""

@@ -22,17 +22,18 @@ from ..network.leadermessage import Acted, TellNames, TellRecords, Verb
 from ..network.message import Message, Reason, Refused, Reply, Unknown
 from ..ringview import NO_MARK
 from ..world import NodeId, Timer, World
-from .acceptor import Acceptor, Chosen
+from .acceptor import Acceptor
 from .ballot import Ballot, Order
 from .clears import Clears
 from .electorate import Electorate
 from .grantclock import GrantClock
 from .leaderconfig import QUEUE_REQUESTS_MAX
 from .plain import Plain, PlainEntry
-from .record import BUCKETS, CLEAR_BUCKET, SUM_BYTES, Record, bucket_of, dict_of
+from .record import BUCKETS, CLEAR_BUCKET, FORGETS, SUM_BYTES, Record, bucket_of, dict_of
 from .request import Fate
 from .round import Rounds
 from .settlement import Settlement
+from .shelf import Chosen
 from .successor import ended, is_ended, successor
 from .verdict import NEEDS_PLAIN, Change, Seen, Told, decide, find, never, see
 from .waits import Waits
@@ -86,6 +87,7 @@ class Leadership:
         self.lost: set[NodeId] = set()
         self.begun_ns = self.now_ns()
         self._sequence = 0
+        self._undecided: set[int] = set()  # where each batch begins that is not chosen yet
         self._pledges = dict(pledges)
         self._highest = max(token for token, _ in pledges.values())
         self._queues: dict[bytes, deque[Work]] = {}
@@ -176,10 +178,18 @@ class Leadership:
         self._sequence += 1
         return Order(self.ballot, self._sequence)
 
+    @property
+    def decided(self) -> int:
+        """Up to this place of the ballot nothing is under way any more."""
+        return min(self._undecided, default=self._sequence + 1) - 1
+
     def choose(self, rows: list[tuple[bytes, Record]], then: Callable[[], None]) -> None:
         """Have records chosen, show them to readers, and go on."""
+        first = min(record.order.sequence for _, record in rows)
+        self._undecided.add(first)
 
         def chosen() -> None:
+            self._undecided.discard(first)
             self._desk.show([(self.partition, name, record) for name, record in rows], self.electorate.row)
             if self.waits:
                 for name, _ in rows:
@@ -271,7 +281,8 @@ class Leadership:
 
     def _see(self, name: bytes, plain: PlainEntry | None) -> Seen:
         cleared = self.acceptor.record(self.partition, dict_of(name))
-        return see(self.acceptor.record(self.partition, name), cleared, plain)
+        forgotten = 0 if self.acceptor.record(self.partition, FORGETS) is None else self._highest
+        return see(self.acceptor.record(self.partition, name), cleared, plain, forgotten)
 
     def _decide(self, work: Work, plain: PlainEntry | None) -> None:
         if dict_of(work.name) in self._clears:

@@ -26,6 +26,9 @@ from .leaderconfig import RECORD_RESULTS
 BUCKETS: Final = 64
 """Of a partition, each with a sum of its own."""
 SUM_BYTES: Final = 16
+FORGETS: Final = b"forgets"
+"""The name of the record that says that a partition has forgotten some (node/leaders/purge.py). It is no name
+of a key, being too short for one."""
 CLEAR_BUCKET: Final = 0
 """Where the records without a key are."""
 

@@ -26,11 +26,19 @@ _RESEND_NS = int(RESEND_S * NS_PER_S)
 class Round:
     """One of them."""
 
-    __slots__ = ("answered", "ballot", "done", "electorate", "proposal", "sent_ns")
+    __slots__ = ("answered", "ballot", "by_all", "done", "electorate", "proposal", "sent_ns")
 
     def __init__(
-        self, ballot: Ballot, electorate: Electorate, said: Proposal, done: Callable[[], None], now_ns: int
+        self,
+        ballot: Ballot,
+        electorate: Electorate,
+        said: Proposal,
+        done: Callable[[], None],
+        now_ns: int,
+        *,
+        by_all: bool,
     ) -> None:
+        self.by_all = by_all
         self.ballot = ballot
         self.electorate = electorate
         self.proposal = said
@@ -58,16 +66,27 @@ class Rounds:
         electorate: Electorate,
         rows: list[tuple[bytes, Record]],
         done: Callable[[], None],
-    ) -> None:
-        """Have records accepted, or the ballot confirmed; `done` is called if that comes off."""
+        *,
+        by_all: bool = False,
+    ) -> int:
+        """Have records accepted, or the ballot confirmed; `done` is called if that comes off.
+
+        `by_all`: by every present replica, not by a majority. Returns what `forget` takes.
+        """
         self._number += 1
         said = proposal(self._number, partition, ballot, rows)
-        self._open[self._number] = Round(ballot, electorate, said, done, self._world.now_ns())
+        now_ns = self._world.now_ns()
+        self._open[self._number] = Round(ballot, electorate, said, done, now_ns, by_all=by_all)
         for node in electorate.row:
             self._post.propose(node, said)
         if not self._ticking:
             self._ticking = True
             self._later(_RESEND_NS, self._resend)
+        return self._number
+
+    def forget(self, number: int) -> None:
+        """Say it no more. What was said may yet be accepted."""
+        self._open.pop(number, None)
 
     def on_accepted(self, message: Accepted) -> None:
         """Somebody accepted."""
@@ -83,7 +102,9 @@ class Rounds:
                 one.done()
 
     def is_enough(self, one: Round) -> bool:
-        """Whether what a round was about is chosen."""
+        """Whether what a round was about is chosen, or has all that it waits for."""
+        if one.by_all:
+            return len(one.answered) == len(one.electorate.row)
         return one.electorate.chosen(one.answered)
 
     def drop(self, ballot: Ballot, partition: int) -> None:

@@ -13,7 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,9 +28,9 @@ from ..replicas.stamper import Stamper
 from ..store.entry import ATOMIC, TOMBSTONE, Stored, encode
 from ..store.layout import CATALOGUE, DICT_ID_BYTES
 from ..world import World
-from .acceptor import Chosen
 from .plane import is_shown, place_of
 from .record import Record
+from .shelf import Chosen
 
 NOBODY: Final = 0
 
@@ -44,8 +44,8 @@ class Showing:
         self._stamper = stamper
         self._keys = ClearKeys()
 
-    def show(self, chosen: Sequence[Chosen]) -> None:
-        """Show records."""
+    def show(self, chosen: Sequence[Chosen], then: Callable[[], None]) -> None:
+        """Show records, and go on once they are on disk; if there is no room for them, never."""
         rows: list[tuple[bytes, bytes]] = []
         for partition, name, record in chosen:
             self._stamper.see(record.token)
@@ -54,14 +54,19 @@ class Showing:
                 rows.append((place_of(partition, clear), entry_of(clear, replace(record, body=None))))
             elif is_shown(name) and record.token:
                 rows.append((place_of(partition, name), entry_of(name, record)))
-        if rows:
-            self._replica.apply(rows, self._shown)
+        if not rows:
+            then()
+            return
 
-    def _shown(self, error: Error | None, _newer: int) -> None:
-        """A full disk shows nothing new. What is decided stands all the same, and comes when replicas
-        compare."""
-        if error is not None:
-            self._world.trace("not shown", why=str(error))
+        def shown(error: Error | None, _newer: int) -> None:
+            """A full disk shows nothing new. What is decided stands all the same, and comes when replicas
+            compare."""
+            if error is None:
+                then()
+            else:
+                self._world.trace("not shown", why=str(error))
+
+        self._replica.apply(rows, shown)
 
 
 def entry_of(name: bytes, record: Record) -> bytes:

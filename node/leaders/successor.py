@@ -32,7 +32,7 @@ def successor(
         ttl_ms=change.ttl_ms,
         taken_id=operation_id if change.takes else kept_id,
         long_key=key if layout.is_long(key) else b"",
-    ).remember(results, complete=before is None or before.complete)
+    ).remember(results, complete=not seen.forgotten if before is None else before.complete)
 
 
 def ended(held: Record, order: Order, operation_id: bytes, token: int) -> Record:

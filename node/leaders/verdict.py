@@ -36,6 +36,8 @@ class Seen(NamedTuple):
     """What is seen, of both planes; None: absent."""
     hidden: int = 0
     """Up to which version what was there is hidden, by a removal or a `clear`."""
+    forgotten: int = 0
+    """Up to which version what happened may be forgotten, if there is no record."""
 
 
 class Change(NamedTuple):
@@ -59,16 +61,16 @@ class Told(NamedTuple):
     invalid: bool = False
 
 
-def see(record: Record | None, cleared: Record | None, plain: PlainEntry | None) -> Seen:
-    """Put together what is seen of a key."""
+def see(record: Record | None, cleared: Record | None, plain: PlainEntry | None, forgotten: int = 0) -> Seen:
+    """Put together what is seen of a key. `forgotten`: the highest token of a partition that forgets."""
     covered = record is not None and cleared is not None and record.born < cleared.born
     held = None if record is None or covered or record.body is None else record
     hidden = max(0 if record is None else record.token, 0 if cleared is None else cleared.token)
     if plain is not None and plain.version > hidden:
-        return Seen(record, held, plain.version, plain.body)
+        return Seen(record, held, plain.version, plain.body, 0, forgotten)
     if held is not None:
         return Seen(record, held, held.token, held.body)
-    return Seen(record, None, 0, None, hidden)
+    return Seen(record, None, 0, None, hidden if record is not None else max(hidden, forgotten), forgotten)
 
 
 def decide(act: Act, seen: Seen) -> tuple[Change | None, Told]:
@@ -155,6 +157,8 @@ def never(cancel: Act, seen: Seen) -> Told | None:
     ever decided about that key.
     """
     record, verb = seen.record, cancel.version
+    if record is None and seen.forgotten and verb in COUNTED:
+        return None
     if record is None or verb in {Verb.PUT_IF_ABSENT, Verb.SET_DEFAULT}:
         return Told(False, seen.version or seen.hidden)
     if record.operation_id == cancel.body:

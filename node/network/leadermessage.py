@@ -176,6 +176,28 @@ class Transfer(Message, tag=108):
 # -- clients ------------------------------------------------------------------------------------------
 
 
+class Purge(Message, tag=109):
+    """Forget these names, all of which say "absent" with these orders, if they still do. Up to `decided` of
+    this ballot's sequence nothing is under way."""
+
+    node: Id
+    boot: Natural
+    number: Natural
+    partition: Natural
+    since: Natural
+    round: Natural
+    decided: Natural
+    rows: list[tuple[bytes, Order]]
+
+
+class Forgotten(Message, tag=110):
+    """Done, durably. The number is of a node's start `boot`."""
+
+    node: Id
+    boot: Natural
+    number: Natural
+
+
 class Greet(Request, tag=112):
     """Here is a process that is going to ask for things. `session` are the first ten bytes of the ids of all
     its operations. `target`: which node is to answer, if the one that is asked can reach it."""

@@ -1,0 +1,140 @@
+"""What an acceptor forgets: what a leader has it purge, and what it held before it was a replica.
+
+The rules stand in node/leaders/purge.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..network.leadermessage import Ask, Forgotten, Prepare, Purge
+from ..network.message import Message
+from ..ringview import RingView
+from ..world import Changes, NodeId, World
+from .ballot import Ballot, Order
+from .leaderconfig import FORGET_ROWS_MAX
+from .record import Record, decode_record
+from .shelf import Apply, Draft, Shelf, move_sum, place
+
+
+class Forgetting:
+    """One acceptor's part in it. `keep` commits changes, `apply` shows records to readers; both call back
+    once that is on disk."""
+
+    def __init__(
+        self,
+        world: World,
+        shelf: Shelf,
+        say: Callable[[NodeId, Message], None],
+        keep: Callable[[Changes, Callable[[], None]], None],
+        apply: Apply,
+        prepare: Callable[[Prepare], None],
+    ) -> None:
+        self._me = world.identity.node
+        self._shelf = shelf
+        self._say = say
+        self._keep = keep
+        self._apply = apply
+        self._prepare = prepare
+        self._since: Sequence[int] = ()
+        #: Partitions of which all is being forgotten; nothing is taken up there before it is.
+        self._emptying: set[int] = set()
+        #: Who asked last for a promise that could not be given yet, by partition.
+        self._postponed: dict[int, tuple[bytes, int, Ask]] = {}
+
+    def set_view(self, view: RingView) -> None:
+        """Go by a newer ring; forget what this node holds of partitions in which it has no say any more, or
+        has one anew: whatever was decided meanwhile, and forgotten by all, it may not bring back.
+
+        A replica that was one before and after a change knows of it by a promise, or a majority has taken
+        over all that was ever decided: then the new decree names no former replicas.
+        """
+        decree, me = view.decree, view.me
+        self._since = decree.since
+        for partition, since in enumerate(decree.since):
+            *former, row = decree.acceptor_sets(partition)
+            has_say = me is not None and any(me in one for one in (*former, row))
+            knows = me is not None and any(me in one for one in former)
+            if not has_say or (not knows and self._shelf.promised(partition).since < since):
+                self._empty(partition)
+        self._answer_postponed()
+
+    def _empty(self, partition: int) -> None:
+        """Forget all of a partition but its promise and its highest tokens, in bounded steps."""
+        places = self._shelf.leavings(partition, FORGET_ROWS_MAX)
+        if not places:
+            if partition in self._emptying:
+                self._emptying.discard(partition)
+                self._answer_postponed()
+            return
+        self._emptying.add(partition)
+        changes: Changes = dict.fromkeys(places, None)
+        if len(places) < FORGET_ROWS_MAX:
+            self._shelf.no_sums(changes, partition)
+        self._keep(changes, lambda: self._empty(partition))
+
+    def knows(self, partition: int, since: int) -> bool:
+        """Whether this node knows of that set of replicas, and has forgotten what it had to."""
+        known = partition < len(self._since) and since <= self._since[partition]
+        return known and partition not in self._emptying
+
+    def postpone(self, message: Prepare, ask: Ask) -> None:
+        """Answer that as soon as it is known what may be promised."""
+        self._postponed[ask[0]] = (message.node, message.boot, ask)
+
+    def _answer_postponed(self) -> None:
+        asked: dict[tuple[bytes, int], list[Ask]] = {}
+        for partition, (node, boot, ask) in list(self._postponed.items()):
+            if self.knows(partition, ask[1]):
+                del self._postponed[partition]
+                asked.setdefault((node, boot), []).append(ask)
+        for (node, boot), asks in asked.items():
+            self._prepare(Prepare(node, boot, asks))
+
+    def is_straggler(self, ballot: Ballot, partition: int, rows: list[tuple[bytes, bytes]]) -> bool:
+        """Whether one of these records was sent before its removal, which was forgotten since."""
+        mark = self._shelf.mark(partition)
+        if mark.ballot != ballot:
+            return False
+        for name, raw in rows:
+            new = decode_record(raw)
+            if (
+                new.body is not None
+                and new.order.ballot == ballot
+                and new.order <= mark
+                and self._shelf.record(partition, name) is None
+            ):
+                return True
+        return False
+
+    def on_purge(self, message: Purge) -> None:
+        """Forget what still stands as it did when all had it; readers know first, and durably."""
+        if self._ballot_of(message) != self._shelf.promised(message.partition):
+            return
+        standing = self._standing(message)
+        shown = [(message.partition, name, record) for name, record in standing]
+        self._apply(shown, lambda: self._forget(message))
+
+    def _ballot_of(self, message: Purge) -> Ballot:
+        return Ballot(message.since, message.round, message.node, message.boot)
+
+    def _standing(self, message: Purge) -> list[tuple[bytes, Record]]:
+        found: list[tuple[bytes, Record]] = []
+        for name, order in message.rows:
+            record = self._shelf.record(message.partition, name)
+            if record is not None and record.order == order and record.body is None:
+                found.append((name, record))
+        return found
+
+    def _forget(self, message: Purge) -> None:
+        partition, ballot = message.partition, self._ballot_of(message)
+        if ballot != self._shelf.promised(partition):
+            return
+        draft = Draft(self._shelf.storage)
+        for name, record in self._standing(message):
+            draft.changes[place(partition, name)] = None
+            move_sum(draft, partition, name, record.order, None, 0)
+        self._shelf.raise_mark(draft.changes, partition, Order(ballot, message.decided))
+        to = NodeId(message.node)
+        said = Forgotten(self._me, message.boot, message.number)
+        self._keep(draft.changes, lambda: self._say(to, said))
