@@ -678,5 +678,5 @@ CLEAR_KEYS_DICTS_MAX = 16
 CLEAR_ROWS_MAX = 512
 """Entries that a clear covers, removed at one time: some 2 ms, between which others get in."""
 
-CLEAR_SCAN_MAX = 4_096
+CLEAR_SCAN_ROWS = 4_096
 """Marks of clears read at one time, at a start."""

@@ -20,7 +20,7 @@ from xxhash import xxh3_64_intdigest
 
 from ...exception import Error, StoreDamagedError
 from ...ring.partition import dict_seed
-from ..config import CLEAR_KEYS_DICTS_MAX, CLEAR_ROWS_MAX, CLEAR_SCAN_MAX
+from ..config import CLEAR_KEYS_DICTS_MAX, CLEAR_ROWS_MAX, CLEAR_SCAN_ROWS
 from ..store import layout
 from ..store.entry import HEADER_BYTES
 from ..store.layout import DICT_ID_BYTES, KEY_SPACE, PREFIX_BYTES
@@ -84,13 +84,13 @@ class Clearances:
         self.marks.clear()
         first, end = layout.CLEARED, layout.CLEARED[:-1] + b"\x01"
         while True:
-            rows = self._storage.scan(first, end, CLEAR_SCAN_MAX)
+            rows = self._storage.scan(first, end, CLEAR_SCAN_ROWS)
             for key, raw in rows:
                 prefix = key[len(layout.CLEARED) :]
                 self.marks.setdefault(prefix[:DICT_ID_BYTES], {})[prefix[DICT_ID_BYTES:]] = int.from_bytes(
                     raw, "big"
                 )
-            if len(rows) < CLEAR_SCAN_MAX:
+            if len(rows) < CLEAR_SCAN_ROWS:
                 break
             first = rows[-1][0] + b"\0"
         for dict_id, marks in self.marks.items():
