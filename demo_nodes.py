@@ -1,4 +1,5 @@
-"""`ringdict demo --three-nodes`: three real nodes on this host, one killed under load and brought back.
+"""`ringdict demo --three-nodes`: three real nodes on this host, one killed under load and brought back; then
+a fourth joins, the keys move to it, and it leaves again.
 
 Whatever it says has happened, and was looked at: at the end all that was acknowledged is read back.
 """
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -17,22 +19,29 @@ from typing import TYPE_CHECKING, Final
 from .client.cluster import Cluster
 from .client.dict import Dict
 from .client.shell.exit_code import ExitCode
+from .client.shell.operator import Operator, Ring
 from .exception import Error, UnavailableError
 from .node.network.sockets import free_address
+from .ring.member import MemberState
+from .ring.table import moves
 
 if TYPE_CHECKING:
     from .client.shell.terminal import Terminal
 
 NODES: Final = 3
+FOURTH: Final = 3
+"""The number of the node that comes later, from 0."""
 KEYS: Final = 1_000
 START_S_MAX: Final = 30.0
+MOVE_S_MAX: Final = 60.0
 LOAD_S: Final = 2.0
 END_S_MAX: Final = 10.0
 POLL_S: Final = 0.05
 
 
 def run_nodes(terminal: Terminal) -> ExitCode:
-    """Start them, write, kill one, go on writing, bring it back, compare. OK if nothing is missing."""
+    """Start them, kill one, bring it back, add one, take it away, and write all the time; then compare. OK if
+    nothing is missing."""
     with TemporaryDirectory(prefix="ringdict-demo-") as folder:
         crew = _Crew(Path(folder))
         try:
@@ -46,7 +55,7 @@ class _Crew:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.addresses = [free_address() for _ in range(NODES)]
+        self.addresses = [free_address() for _ in range(NODES + 1)]
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, number: int) -> None:
@@ -62,6 +71,16 @@ class _Crew:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ,
         )  # fmt: skip
         self.processes[number : number + 1] = [process]
+
+    @property
+    def url(self) -> str:
+        """Where the cluster is found."""
+        return "ringdict://" + ",".join(self.addresses[:NODES])
+
+    def stop(self, number: int) -> None:
+        """Ask a node to end, and wait until it has."""
+        self.processes[number].terminate()
+        self.processes[number].wait(END_S_MAX)
 
     def ready_file(self, number: int) -> Path:
         """Stands while the node serves."""
@@ -138,13 +157,14 @@ class _Story:
             self._say(
                 f"node {number + 1} at {crew.addresses[number]} serves (process {crew.processes[number].pid})"
             )
-        with Cluster("ringdict://" + ",".join(crew.addresses)) as cluster:
+        with Cluster(crew.url) as cluster:
             numbers = Dict[str, int].from_name("demo", create_if_missing=True, cluster=cluster)
             numbers.hydrate()
             writer = _Writer(numbers)
             writer.thread.start()
             try:
                 self._kill_and_bring_back(writer)
+                self._add_and_take_away(cluster, writer)
             finally:
                 writer.end()
         return self._compare(writer)
@@ -164,12 +184,47 @@ class _Story:
         self._say(f"node {victim + 1} is back, with the folder that it had", "green")
         time.sleep(LOAD_S)
 
+    def _add_and_take_away(self, cluster: Cluster, writer: _Writer) -> None:
+        crew, operator = self._crew, Operator(cluster.client)
+        before = writer.count
+        self._say(_shares(operator.ring()))
+        crew.start(FOURTH)
+        self._say(f"node {FOURTH + 1} at {crew.addresses[FOURTH]} joins, under load", "green")
+        ring = self._follow(operator, lambda ring: len(_active(ring)) == NODES + 1)
+        self._say(f"it serves its share; {writer.count - before:,} puts were acknowledged meanwhile")
+        self._say(_shares(ring))
+        time.sleep(LOAD_S)
+        before = writer.count
+        operator.command("leave", ring.member(crew.addresses[FOURTH]))
+        self._say(f"node {FOURTH + 1} is told to leave: it hands over first", "red")
+        ring = self._follow(operator, lambda ring: len(_active(ring)) == NODES)
+        crew.stop(FOURTH)
+        self._say(f"it has left, and has ended; {writer.count - before:,} puts were acknowledged meanwhile")
+        self._say(_shares(ring))
+
+    def _follow(self, operator: Operator, goal: Callable[[Ring], bool]) -> Ring:
+        """Tell how many partitions still move, until it is reached and the ring is at rest."""
+        end_s = time.monotonic() + MOVE_S_MAX
+        told = -1
+        while True:
+            ring = operator.ring()
+            pending = ring.decree.pending
+            left = 0 if pending is None else len(moves(ring.decree.table, pending))
+            if not left and goal(ring):
+                return ring
+            if time.monotonic() > end_s:
+                raise UnavailableError("the ring does not come to rest")
+            if left and left != told:
+                self._say(f"  {left:,} of {ring.decree.partitions:,} partitions are on their way", "dim")
+                told = left
+            time.sleep(LOAD_S / 4)
+
     def _compare(self, writer: _Writer) -> ExitCode:
         """Read everything back from a majority of its owners, with a client that has seen none of all this.
 
         The nearest owner alone may be the node that was away, which hears of the last of it within seconds.
         """
-        with Cluster("ringdict://" + ",".join(self._crew.addresses)) as cluster:
+        with Cluster(self._crew.url) as cluster:
             there = (
                 Dict[str, int]
                 .from_name("demo", cluster=cluster)
@@ -187,3 +242,15 @@ class _Story:
             return ExitCode.NO
         self._say(f"all {len(writer.acknowledged):,} keys hold what was acknowledged last", "green")
         return ExitCode.OK
+
+
+def _active(ring: Ring) -> list[int]:
+    """The numbers of the members that own something for good."""
+    return [number for number, member in enumerate(ring.decree.members) if member.state is MemberState.ACTIVE]
+
+
+def _shares(ring: Ring) -> str:
+    """How many copies of partitions each member has."""
+    copies = ring.decree.table.copies(len(ring.decree.members))
+    shares = ", ".join(f"{copies[number]:,}" for number in _active(ring))
+    return f"epoch {ring.decree.epoch}: the nodes have {shares} of {sum(copies):,} copies of partitions"
