@@ -184,13 +184,18 @@ class Access(Handle, Generic[K, V]):
         """Remove an entry and give its value, None if it is absent.
 
         The value is decoded before it is removed, and removed only if it is still that one: who cannot
-        read it must not destroy it. Every retry means that somebody else wrote the key.
+        read it must not destroy it. Every retry means that somebody else wrote the key, or that the replica
+        which was read first is behind.
         """
-        (await self._connect(io)).require(Pop)
+        fresh = (await self._connect(io)).is_one_copy
         for _ in range(POP_ATTEMPTS_MAX):
-            entry = await self._find(io, key)
+            entry = await self._find(io, key, fresh=fresh)
+            if entry is None and not fresh:
+                fresh = True
+                continue
             if entry is None:
                 return None
+            fresh = True
             value = (self._decode(entry.body),)
             try:
                 version = entry.version if if_version is None else if_version
@@ -274,7 +279,6 @@ class Access(Handle, Generic[K, V]):
 
     async def _pop_some(self, io: Transport, bound: BoundDict) -> tuple[object, object] | None:
         """Try entries in turn. Poppers begin at different places, or all would go for the same entry."""
-        bound.require(Pop)
         start = bound.somewhere()
         damaged: set[bytes] = set()
         for _ in ("from there to the end", "from the beginning"):

@@ -179,7 +179,9 @@ class Getting(Batch):
         taken = piece[: len(reply.rows)]  # a node gives what one frame holds; the others are asked again
         for row, (stamp, body) in zip(taken, reply.rows, strict=True):
             key_hash = self.items[row][1]
-            if self.reads is not Reads.ANY and memory.is_older(key_hash, stamp, now_s):
+            cleared = bool(memory.clears) and memory.is_cleared(self.dict_id, key_hash, stamp)
+            older = (cleared and body is not None) or memory.is_older(key_hash, stamp, now_s)
+            if self.reads is not Reads.ANY and older:
                 self.older.append(row)
             else:
                 memory.see_perhaps_expiring(key_hash, stamp)

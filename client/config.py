@@ -27,6 +27,19 @@ PROBE_PATIENCE_S = 0.15
 """As that, of a node that did not answer last time, while others can be asked: so little does it cost the
 one call that finds out whether it is back."""
 
+GREET_PATIENCE_S = 0.5
+"""How long a node may take to say who leads, as for a read."""
+
+GREET_WAIT_S = 0.05
+"""Between two rounds of asking who leads, while an election is under way: one takes some milliseconds."""
+
+DECIDE_PATIENCE_S = 1.2
+"""How long a leader may take to decide before it is asked again, or another is looked for: as for a write."""
+
+LOCK_NOTICE_S = 2.0
+"""How long a leader may take to say that a lock is free, before the lock is asked for again: so late is who
+waits when that leader died without a word."""
+
 CONNECT_TIMEOUT_S = 1.0
 """For a connection and its handshake: within it whoever lives answers, under load and far away."""
 
@@ -52,6 +65,22 @@ timeouts, and a thousand open questions cost a thousandth of the loop's time."""
 OVERLOADED_PASSES_MAX = 3
 """Passes in which owners said that they have too much to do; then the caller hears it. More would add to
 what is too much already."""
+
+LOST_PASSES = 3
+"""Rounds in which all that answered said that there is no quorum; then it is believed. One such answer may be
+of a node that was just started, or was stopped for a second."""
+
+GREETED_STRANGERS_MAX = 8
+"""Members without a replica that are asked for a leader, too: enough of them to find one that is reached."""
+
+UNKNOWNS_MAX = 3
+"""Times that a leader may say that it does not know, of one operation; then that is what the caller hears."""
+
+DECIDING_LANES_MAX = 64
+"""Keys of one batch that are asked of their leaders at the same time: one sync of a disk serves them all."""
+
+CLEARED_DICTS_MAX = 64
+"""Dicts of which a client knows that it cleared them, and at which version: some 10 KB each."""
 
 REMEMBERED_KEYS_MAX = 16_384
 """Keys of which a client knows the newest stamp that it has seen. Twice as many are kept at the most, in

@@ -52,8 +52,10 @@ class EmbeddedDict:
         """The clock that expiry is judged by."""
         return self.store.now_ms()
 
-    def require(self, what: type[Operation[Any]] | str) -> None:
-        """A store can do everything."""
+    @property
+    def is_one_copy(self) -> bool:
+        """A store is the one copy."""
+        return True
 
     async def read(self, io: Transport, key: bytes, *, fresh: bool = False) -> bytes | None:
         """The value's bytes of a key, None if absent. A store is always fresh."""
@@ -125,6 +127,13 @@ class EmbeddedDict:
             return False
         return not Grant.decode(entry.body).over(self.store.host)
 
+    async def wait_for(
+        self, io: Transport, lock: bytes, holder: bytes, seconds: float, pause_s: float
+    ) -> None:
+        """Let time pass: nobody tells, so a lock is looked at again after a pause."""
+        del lock, holder
+        await io.sleep(min(pause_s, seconds))
+
 
 async def find_dict(
     io: Transport,
@@ -184,6 +193,28 @@ async def delete_dict(io: Transport, cluster: Cluster, environment: str, name: s
         lambda transaction: catalogue.delete_name(transaction, environment, name),
         cluster.timeout_s,
     )
+
+
+async def create_ephemeral(io: Transport, cluster: Cluster, record: Record) -> EmbeddedDict:
+    """Make a Dict without a name."""
+    store = cluster.store
+    dict_id = store.random(8)
+    await io.run(
+        store,
+        lambda transaction: catalogue.create_ephemeral(transaction, record, dict_id),
+        cluster.timeout_s,
+    )
+    return EmbeddedDict(cluster, dict_id, record)
+
+
+async def delete_ephemeral(io: Transport, cluster: Cluster, dict_id: bytes) -> None:
+    """End it; `DictGoneError` if it is ended already."""
+    await io.run(cluster.store, lambda transaction: catalogue.delete(transaction, dict_id), cluster.timeout_s)
+
+
+def beat(cluster: Cluster, dict_id: bytes) -> None:
+    """Say that whoever made it is alive; `DictGoneError` if it is ended."""
+    cluster.store.run(lambda transaction: catalogue.beat(transaction, dict_id))
 
 
 async def _create(io: Transport, cluster: Cluster, new: Record, *, allow_existing: bool) -> bytes:

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..exception import Error
 from ..node.config import HEARTBEAT_INTERVAL_S
-from ..node.store import catalogue
-from ..node.store.store import Store
-from ..node.store.transaction import DictGoneError, WriteTransaction
-from .capability import EPHEMERAL, require
+from ..node.store.transaction import DictGoneError
 from .cluster import Cluster, resolve
-from .embedded import EmbeddedDict
 from .handle import Target, new_record
 from .method import drive, watch_for_loops
 from .transport import BLOCKING, Transport, current
 
 if TYPE_CHECKING:
     from .dict import Dict
+    from .finder import BoundDict, Finder
 
 
 class Ephemeral:
@@ -38,8 +35,8 @@ class Ephemeral:
         self._cluster = cluster
         self._ttl_ms = ttl_ms
         self._allow_pickle = allow_pickle
-        self._where: Cluster | None = None
-        self._dict_id = b""
+        self._finder: Finder | None = None
+        self._bound: BoundDict | None = None
         self._heart: Heart | None = None
 
     def __enter__(self) -> Dict[Any, Any]:
@@ -61,41 +58,32 @@ class Ephemeral:
         await io.finish(self._end(io))
 
     async def _begin(self, io: Transport) -> Dict[Any, Any]:
-        where = self._where = resolve(self._cluster)
-        if where.is_of_nodes:
-            require(EPHEMERAL)
-        store = where.store
-        self._dict_id = dict_id = store.random(8)
+        from .finder import finder_of
+
+        where = resolve(self._cluster)
+        finder = self._finder = finder_of(where)
         record = new_record(where, where.environment, None, self._ttl_ms)
-        await io.run(
-            store,
-            lambda transaction: catalogue.create_ephemeral(transaction, record, dict_id),
-            where.timeout_s,
-        )
-        self._heart = Heart(store, dict_id)
-        target = Target(dict_id=dict_id, cluster=self._cluster, allow_pickle=self._allow_pickle)
+        bound = self._bound = await finder.create_ephemeral(io, where, record)
+        self._heart = Heart(lambda: finder.beat(where, bound.dict_id))
+        target = Target(dict_id=bound.dict_id, cluster=self._cluster, allow_pickle=self._allow_pickle)
         handle = self._make(target)
-        handle._adopt(EmbeddedDict(where, dict_id, record))
+        handle._adopt(bound)
         return handle
 
     async def _end(self, io: Transport) -> None:
-        assert self._where is not None
+        assert self._finder is not None
+        assert self._bound is not None
         assert self._heart is not None
         self._heart.stop()
         with suppress(DictGoneError):
-            await io.run(
-                self._where.store,
-                lambda transaction: catalogue.delete(transaction, self._dict_id),
-                self._where.timeout_s,
-            )
+            await self._finder.delete_ephemeral(io, self._bound.cluster, self._bound.dict_id)
 
 
 class Heart:
     """Says once a minute that the owner is alive, in a thread of its own."""
 
-    def __init__(self, store: Store, dict_id: bytes, interval_s: float = HEARTBEAT_INTERVAL_S) -> None:
-        self._store = store
-        self._dict_id = dict_id
+    def __init__(self, beat: Callable[[], None], interval_s: float = HEARTBEAT_INTERVAL_S) -> None:
+        self._beat = beat
         self._interval_s = interval_s
         self._stopped = threading.Event()
         threading.Thread(target=self._serve, name="ringdict-heart", daemon=True).start()
@@ -107,11 +95,8 @@ class Heart:
     def _serve(self) -> None:
         while not self._stopped.wait(self._interval_s):
             try:
-                self._store.run(self._beat)
+                self._beat()
             except DictGoneError:
                 return
             except Error:
                 continue  # five may be missed
-
-    def _beat(self, transaction: WriteTransaction) -> None:
-        catalogue.beat(transaction, self._dict_id)

@@ -18,6 +18,7 @@ from ..exception import (
     AuthError,
     Error,
     InvalidError,
+    NoQuorumError,
     OutcomeUnknownError,
     ProtocolError,
     RequestTimeoutError,
@@ -249,7 +250,7 @@ def _error(errand: Errand, trail: Trail) -> Error:
     return UnavailableError(f"{errand.what}: no node could do it: {trail.words()}")
 
 
-def definite(refused: Refused) -> Exception:
+def definite(refused: Refused) -> Exception:  # noqa: PLR0911 - one a reason
     """A refusal that any node would repeat, as an error."""
     text = refused.text or f"refused, reason {refused.reason}"
     match refused.reason:
@@ -263,6 +264,10 @@ def definite(refused: Refused) -> Exception:
             return DictGoneError()
         case Reason.STORE_FULL:
             return StoreFullError(text)
+        case Reason.DAMAGED:
+            return DamagedEntryError()
+        case Reason.NO_QUORUM:
+            return NoQuorumError(text)
         case _:
             return UnavailableError(text)
 

@@ -6,7 +6,7 @@ A handle is bound to a `BoundDict`, and does not know which kind it is.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..node.store.catalogue import Record
 from ..node.store.entry import Stored
@@ -38,8 +38,9 @@ class BoundDict(Protocol):
         """The clock that expiry is judged by, as well as it is known here."""
         ...
 
-    def require(self, what: type[Operation[Any]] | str) -> None:
-        """Raise `UnavailableError` if that cannot be done here."""
+    @property
+    def is_one_copy(self) -> bool:
+        """Whether there is one copy of each entry: then every read is of the newest."""
         ...
 
     # Short cuts of the blocking colour: no check, no plan; a failure of theirs is tried again by the plan.
@@ -95,6 +96,13 @@ class BoundDict(Protocol):
         """Whether a lock is held with that token."""
         ...
 
+    def wait_for(
+        self, io: Transport, lock: bytes, holder: bytes, seconds: float, pause_s: float
+    ) -> Awaitable[None]:
+        """Let time pass until a lock may be free that `holder` was refused; so long at the most. `pause_s`:
+        between two looks, where nobody tells."""
+        ...
+
 
 class ReadNow(Protocol):
     """The value's bytes of a key, None if absent."""
@@ -140,6 +148,18 @@ class Finder(Protocol):
 
     async def delete_dict(self, io: Transport, cluster: Cluster, environment: str, name: str) -> None:
         """End the Dict of a name; `DictGoneError` if there is none."""
+        ...
+
+    async def create_ephemeral(self, io: Transport, cluster: Cluster, record: Record) -> BoundDict:
+        """Make a Dict without a name, as `record` says."""
+        ...
+
+    async def delete_ephemeral(self, io: Transport, cluster: Cluster, dict_id: bytes) -> None:
+        """End it; `DictGoneError` if it is ended already."""
+        ...
+
+    def beat(self, cluster: Cluster, dict_id: bytes) -> None:
+        """Say, blocking, that whoever made it is alive; `DictGoneError` if it is ended."""
         ...
 
 

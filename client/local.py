@@ -60,9 +60,10 @@ class LocalReader:
             return NOT_HERE
         if look is NOT_HERE:
             return NOT_HERE
-        if self._memory.look(key_hash) == look[0]:  # the commonest case: that was seen before
+        memory = self._memory
+        if memory.look(key_hash) == look[0] and not memory.clears:  # the commonest case: that was seen before
             return look[1]
-        return look[1] if self._accepts(look, key_hash, reads) else NOT_HERE
+        return look[1] if self._accepts(dict_id, look, key_hash, reads) else NOT_HERE
 
     def read_many(
         self, dict_id: bytes, keys: Sequence[tuple[bytes, int]], reads: Reads
@@ -77,21 +78,22 @@ class LocalReader:
         except (Error, DictGoneError, DamagedEntryError):
             return [NOT_HERE] * len(keys)
         return [
-            look[1] if look is not NOT_HERE and self._accepts(look, key_hash, reads) else NOT_HERE
+            look[1] if look is not NOT_HERE and self._accepts(dict_id, look, key_hash, reads) else NOT_HERE
             for look, (_, key_hash) in zip(looks, keys, strict=True)
         ]
 
-    def _accepts(self, look: Look, key_hash: int, reads: Reads) -> bool:
+    def _accepts(self, dict_id: bytes, look: Look, key_hash: int, reads: Reads) -> bool:
         """Whether this client may see it; then it remembers that it did."""
-        session = self._session
-        stamp, _, expires_ms = look
+        session, memory = self._session, self._memory
+        stamp, body, expires_ms = look
         if reads is not Reads.ANY:
-            if self._memory.is_older(key_hash, stamp, session.now_s()):
+            cleared = bool(memory.clears) and memory.is_cleared(dict_id, key_hash, stamp)
+            if (cleared and body is not None) or memory.is_older(key_hash, stamp, session.now_s()):
                 return False
             expires_s = 0.0
             if expires_ms:
                 expires_s = session.now_s() + (expires_ms - session.wall_ms()) / 1000
-            self._memory.see(key_hash, stamp, expires_s)
+            memory.see(key_hash, stamp, expires_s)
         return True
 
     def _table(self, dict_id: bytes) -> LocalTable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -64,10 +65,10 @@ class Lock:
             if token is not None:
                 self._token = token
                 return token
-            left_s = pause_s if deadline_s is None else deadline_s - time.monotonic()
+            left_s = inf if deadline_s is None else deadline_s - time.monotonic()
             if left_s <= 0:
                 raise LockTimeoutError(f"{self!r} was not free within {self._wait_s} s")
-            await io.sleep(min(pause_s, left_s))
+            await self._wait(io, left_s, pause_s)
             pause_s = min(pause_s * 1.5, LOCK_POLL_S_MAX)
 
     @method
@@ -126,6 +127,12 @@ class Lock:
             return None
         operation = Acquire(self._encoded, self._holder, self._ttl_ms, operation_ids.next())
         return await self._handle._write(io, operation)
+
+    async def _wait(self, io: Transport, seconds: float, pause_s: float) -> None:
+        """Let time pass until it may be free."""
+        await self._handle._retry(
+            io, lambda bound: bound.wait_for(io, self._encoded, self._holder, seconds, pause_s)
+        )
 
     def __enter__(self) -> Self:
         self.acquire()

@@ -11,7 +11,10 @@ from __future__ import annotations
 from math import inf
 
 from ..node.network.message import Stamp
-from .config import REMEMBERED_KEYS_MAX
+from .config import CLEARED_DICTS_MAX, REMEMBERED_KEYS_MAX
+
+ABSENT = -1.0
+"""Instead of the instant at which an entry expires: what was seen is that nothing is there."""
 
 Remembered = Stamp | tuple[int, int, int, float]
 """A stamp; with the instant at which its entry expires, if it does: from then on nothing need be there."""
@@ -21,7 +24,7 @@ class Memory:
     """Stamps by hash of the key. In two generations, so that forgetting costs nothing: a full young one
     becomes the old one, which is dropped. Threads may share it."""
 
-    __slots__ = ("_old", "_young", "floor", "keys_max")
+    __slots__ = ("_old", "_young", "clears", "floor", "has_removals", "keys_max")
 
     def __init__(self, keys_max: int = REMEMBERED_KEYS_MAX) -> None:
         self.keys_max = keys_max
@@ -29,11 +32,37 @@ class Memory:
         self._old: dict[int, Remembered] = {}
         #: The highest version seen of any key.
         self.floor = 0
+        #: Whether any key was ever seen to be absent.
+        self.has_removals = False
+        #: By Dict that was cleared: for each partition the version up to which all is absent, 0 for none.
+        self.clears: dict[bytes, list[int]] = {}
 
     def look(self, key_hash: int) -> Remembered | None:
         """The newest stamp seen of a key, None if it is not remembered."""
         known = self._young.get(key_hash)
         return self._old.get(key_hash) if known is None else known
+
+    def clear(self, dict_id: bytes, partition: int, version: int, partitions: int) -> None:
+        """All that a Dict has in a partition, up to that version, was seen to be absent."""
+        floors = self.clears.get(dict_id)
+        if floors is None:
+            while len(self.clears) >= CLEARED_DICTS_MAX:
+                del self.clears[next(iter(self.clears))]
+            floors = self.clears[dict_id] = [0] * partitions
+        floors[partition] = max(floors[partition], version)
+        self.floor = max(self.floor, version)
+
+    def is_cleared(self, dict_id: bytes, key_hash: int, stamp: Stamp) -> bool:
+        """Whether a present entry with that stamp was seen to be cleared; what was seen of its key before
+        that is forgotten."""
+        floors = self.clears.get(dict_id)
+        if floors is None:
+            return False
+        floor = floors[key_hash & len(floors) - 1]
+        known = self.look(key_hash)
+        if known is not None and known[0] <= floor:
+            self.forget(key_hash)
+        return 0 < stamp[0] <= floor
 
     def is_older(self, key_hash: int, stamp: Stamp, now_s: float) -> bool:
         """Whether an answer with that stamp would be a step back in time. Where what was seen has expired
@@ -50,6 +79,7 @@ class Memory:
             return
         if version > self.floor:
             self.floor = version
+        self.has_removals = self.has_removals or expires_s == ABSENT
         young = self._young
         known = young.get(key_hash)
         if known is None:
@@ -67,6 +97,11 @@ class Memory:
         known = self.look(key_hash)
         if known is None or known[:3] < tuple(stamp):
             self.see(key_hash, stamp, inf)
+
+    def is_absent(self, key_hash: int) -> bool:
+        """Whether what was seen last of a key is that nothing is there."""
+        known = self.look(key_hash)
+        return known is not None and len(known) == 4 and known[3] == ABSENT
 
     def may_have_expired(self, key_hash: int) -> bool:
         """Whether what was seen of a key may have had a time to live that nobody told."""

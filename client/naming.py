@@ -91,6 +91,22 @@ def resolve_id(session: Session, dict_id: bytes) -> Plan[tuple[bytes, bytes] | N
     return (yield from _find(session, ResolveId(0, dict_id)))
 
 
+def look_up(session: Session, environment: str, name: str) -> Plan[Resolved]:
+    """As `resolve`, whatever there is: with the life of the name. Raises as `carry_out`."""
+    reply = yield from carry_out(Finding(session, Resolve(0, environment, name, b"")))
+    assert isinstance(reply, Resolved)
+    return reply
+
+
+def beat(session: Session, dict_id: bytes) -> Plan[tuple[bytes, bytes] | None]:
+    """Say of an ephemeral Dict that whoever made it is alive; as `resolve_id`."""
+    found = yield from resolve_id(session, dict_id)
+    if found is None:
+        return None
+    record = Record.decode(found[1])
+    return (yield from resolve(session, record.environment, record.name or "", found[1]))
+
+
 def _find(session: Session, question: Resolve | ResolveId) -> Plan[tuple[bytes, bytes] | None]:
     reply = yield from carry_out(Finding(session, question))
     assert isinstance(reply, Resolved)

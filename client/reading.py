@@ -64,7 +64,11 @@ class Reading(Errand):
             return False
         if self.reads is Reads.ANY:
             return True
-        if session.memory.is_older(self.key_hash, reply.stamp, session.now_s()):
+        memory = session.memory
+        cleared = bool(memory.clears) and memory.is_cleared(self.dict_id, self.key_hash, reply.stamp)
+        if (cleared and type(reply) is Present) or memory.is_older(
+            self.key_hash, reply.stamp, session.now_s()
+        ):
             self.older.append(reply)
             return False
         see(session, self.key_hash, reply)

@@ -6,21 +6,20 @@ Its counterpart for embedded stores is embedded.py; a handle does not know which
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from xxhash import xxh3_64_intdigest
 
 from ..exception import ClosedError
 from ..node.network.message import Absent, Present
 from ..node.served.localstore import NOT_HERE
-from ..node.store.catalogue import Record, TakenError
+from ..node.store.catalogue import Record
 from ..node.store.entry import Stored
 from ..node.store.operation import Operation, Put, PutMany, Touch
 from ..node.store.table import Page
 from ..node.store.transaction import DictGoneError
 from ..ring.partition import dict_seed, key_hash
-from . import batching, naming, reading, scanning, writing
-from .capability import DELETE_DICT, LOCKS, require
+from . import atomic, batching, founding, locking, naming, reading, removing, scanning, writing
 from .instruction import Plan
 from .reading import Reads
 from .transport import Transport
@@ -68,9 +67,10 @@ class RemoteDict:
         """This host's clock; nodes judge expiry by their own, which is near it."""
         return self._session.wall_ms()
 
-    def require(self, what: type[Operation[Any]] | str) -> None:
-        """Raise `UnavailableError` if clusters cannot do that yet."""
-        require(what)
+    @property
+    def is_one_copy(self) -> bool:
+        """Replicas are several, and a read may be of one that is behind."""
+        return False
 
     # -- reads -------------------------------------------------------------------------------------
 
@@ -96,12 +96,16 @@ class RemoteDict:
                 return local
             if self._local.is_due:
                 await self._carry(io, self._local.seek())
-        found = await self._carry(io, self._get(key, fresh=fresh))
+        if fresh:
+            return (await self._carry(io, atomic.get(self._session, self.dict_id, key))).body
+        found = await self._carry(io, self._get(key))
         return found.body if type(found) is Present else None
 
     async def find(self, io: Transport, key: bytes, *, fresh: bool = False) -> Stored | None:
         """The entry of a key, None if absent."""
-        found = await self._carry(io, self._get(key, fresh=fresh))
+        if fresh:
+            return await self._carry(io, atomic.find(self._session, self.dict_id, key))
+        found = await self._carry(io, self._get(key))
         if type(found) is not Present:
             return None
         version, node, touch = found.stamp
@@ -109,10 +113,8 @@ class RemoteDict:
             found.flags, version, node, touch, found.expires_ms, found.operation_id, b"", found.body
         )
 
-    def _get(self, key: bytes, *, fresh: bool) -> Plan[Present | Absent]:
+    def _get(self, key: bytes) -> Plan[Present | Absent]:
         hashed = key_hash(self._seed, key)
-        if fresh:
-            return reading.get_fresh(self._session, self.dict_id, key, hashed)
         return reading.get(self._session, self.dict_id, key, hashed, self._reads)
 
     async def read_many(
@@ -121,7 +123,7 @@ class RemoteDict:
         """The values' bytes of many keys, in their order."""
         hashed = [(key, key_hash(self._seed, key)) for key in keys]
         if fresh or self.cluster.closed:
-            plan = batching.get_many_fresh if fresh else batching.get_many
+            plan = removing.get_many if fresh else batching.get_many
             return await self._carry(io, plan(self._session, self.dict_id, hashed, self._reads))
         bodies = self._local.read_many(self.dict_id, hashed, self._reads)
         rest = [pair for pair, body in zip(hashed, bodies, strict=True) if body is NOT_HERE]
@@ -141,8 +143,8 @@ class RemoteDict:
         return Page(*await self._carry(io, plan))
 
     def somewhere(self) -> bytes | None:
-        """The beginning."""
-        return None
+        """The beginning of some partition."""
+        return scanning.somewhere(self._session)
 
     async def count(self, io: Transport) -> int:
         """How many entries there are."""
@@ -163,18 +165,20 @@ class RemoteDict:
         return cast("Coroutine[Any, Any, R]", self._carry(io, self._plan(operation)))
 
     def _plan(self, operation: Operation[Any]) -> Plan[Any]:
-        require(type(operation))
         session, dict_id = self._session, self.dict_id
         if isinstance(operation, Put):
             return self._put(operation)
         if isinstance(operation, PutMany):
             items = [(key, key_hash(self._seed, key), body) for key, body in operation.items]
             return batching.put_many(session, dict_id, items, ttl_ms=operation.ttl_ms)
-        assert isinstance(operation, Touch)
-        hashed = key_hash(self._seed, operation.key)
-        return writing.touch(
-            session, dict_id, operation.key, hashed, operation.ttl_ms, operation.if_version or 0
-        )
+        if isinstance(operation, Touch):
+            hashed = key_hash(self._seed, operation.key)
+            return writing.touch(
+                session, dict_id, operation.key, hashed, operation.ttl_ms, operation.if_version or 0
+            )
+        plan = atomic.plan_of(session, dict_id, operation) or locking.plan_of(session, dict_id, operation)
+        assert plan is not None, operation
+        return plan
 
     def _put(self, put: Put) -> Plan[bool]:
         hashed = key_hash(self._seed, put.key)
@@ -187,25 +191,26 @@ class RemoteDict:
     # -- locks -------------------------------------------------------------------------------------
 
     async def is_free(self, io: Transport, lock: bytes) -> bool:
-        """Whether nobody holds a lock."""
+        """Whether nobody holds a lock, as far as need be known before it is asked for: its leader says so."""
         del io, lock
-        _refuse_locks()
+        return True
 
-    async def holds(self, io: Transport, lock: bytes, token: int) -> bool:
+    def holds(self, io: Transport, lock: bytes, token: int) -> Coroutine[Any, Any, bool]:
         """Whether a lock is held with that token."""
-        del io, lock, token
-        _refuse_locks()
+        return self._carry(io, locking.holds(self._session, self.dict_id, lock, token))
+
+    async def wait_for(
+        self, io: Transport, lock: bytes, holder: bytes, seconds: float, pause_s: float
+    ) -> None:
+        """Let time pass until a lock may be free that `holder` was refused; so long at the most."""
+        del pause_s  # the leader tells
+        await self._carry(io, locking.wait_for(self._session, self.dict_id, lock, holder, seconds))
 
     def _carry(self, io: Transport, plan: Plan[R]) -> Coroutine[Any, Any, R]:
         if self.cluster.closed:
             plan.close()
             raise ClosedError(CLOSED)
         return io.carry(self._client, plan)
-
-
-def _refuse_locks() -> NoReturn:
-    require(LOCKS)
-    raise AssertionError("what is a lock on a cluster stands here")
 
 
 async def find_dict(
@@ -236,7 +241,7 @@ async def by_id(io: Transport, cluster: Cluster, dict_id: bytes, *, reads: str =
     found = await io.carry(cluster.client, naming.resolve_id(cluster.client.session, dict_id))
     if found is None:
         raise DictGoneError
-    return RemoteDict(cluster, found[0], Record.decode(found[1]), reads)
+    return RemoteDict(cluster, found[0], founding.shown(Record.decode(found[1])), reads)
 
 
 async def list_dicts(io: Transport, cluster: Cluster, environment: str) -> list[BoundDict]:
@@ -247,26 +252,39 @@ async def list_dicts(io: Transport, cluster: Cluster, environment: str) -> list[
 
 
 async def create_dict(io: Transport, cluster: Cluster, new: Record, *, allow_existing: bool) -> None:
-    """Make the Dict of a name.
-
-    Raises:
-        TakenError: there is one, and `allow_existing` is off. Of two who make one name at the same moment
-            both may hear that they did: that it is one alone takes a majority, which is to come.
-    """
+    """Make the Dict of a name; `TakenError` if there is one, and `allow_existing` is off."""
     assert new.name is not None
-    session, client = cluster.client.session, cluster.client
-    if not allow_existing:
-        there = await io.carry(client, naming.resolve(session, new.environment, new.name))
-        if there is not None:
-            raise TakenError
-    record = new.encode()
-    made = await io.carry(client, naming.resolve(session, new.environment, new.name, record))
-    if not allow_existing and made is not None and made[1] != record:
-        raise TakenError
+    session = cluster.client.session
+    if allow_existing:
+        await io.carry(cluster.client, naming.resolve(session, new.environment, new.name, new.encode()))
+    else:
+        await io.carry(cluster.client, founding.create(session, new))
 
 
 async def delete_dict(io: Transport, cluster: Cluster, environment: str, name: str) -> None:
-    """Clusters cannot do that yet."""
-    del io, cluster, environment, name
-    require(DELETE_DICT)
-    raise AssertionError("what deletes a Dict of a cluster stands here")
+    """End the Dict of a name; `DictGoneError` if there is none."""
+    await io.carry(cluster.client, founding.delete(cluster.client.session, environment, name))
+
+
+async def create_ephemeral(io: Transport, cluster: Cluster, record: Record) -> RemoteDict:
+    """Make a Dict without a name: under one that nobody can ask for."""
+    client = cluster.client
+    hidden = founding.hidden(record, client.session.leads.session_id)
+    found = await io.carry(
+        client, naming.resolve(client.session, founding.EPHEMERAL, hidden.name or "", hidden.encode())
+    )
+    if found is None:
+        raise DictGoneError
+    return RemoteDict(cluster, found[0], record, "nearest")
+
+
+async def delete_ephemeral(io: Transport, cluster: Cluster, dict_id: bytes) -> None:
+    """End it; `DictGoneError` if it is ended already."""
+    await io.carry(cluster.client, founding.end(cluster.client.session, dict_id))
+
+
+def beat(cluster: Cluster, dict_id: bytes) -> None:
+    """Say that whoever made it is alive; `DictGoneError` if it is ended."""
+    client = cluster.client
+    if client.blocking.run(naming.beat(client.session, dict_id)) is None:
+        raise DictGoneError

@@ -94,6 +94,11 @@ class Route:
         """Who has a partition, the primary owner first."""
         return self._rows[partition]
 
+    def contact_of(self, member_id: bytes) -> Contact | None:
+        """The node of that id, None for a stranger."""
+        number = self.decree.number_of(member_id)
+        return None if number is None else self.contacts[number]
+
     def nearest(self, partition: int) -> Row:
         """Who has a partition, the nearest first."""
         return self._near_rows[partition]

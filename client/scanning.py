@@ -5,7 +5,7 @@ Rules of this file:
    means the same to every owner, so another can go on where one died, and in every ring: the partition of a
    key is fixed.
 2. A node is asked for the partitions of which it is the owner to ask first, in one go.
-3. What is damaged where it was read is asked of the key's other owners.
+3. What is damaged where it was read is asked of the key's other owners; so is what this client has removed.
 4. Each key comes once; none is missed that was there throughout. What is written meanwhile may come, or not.
 """
 
@@ -132,8 +132,9 @@ def page(
     reply = yield from carry_out(errand)
     assert isinstance(reply, PageRead)
     rows: Rows = []
+    seed, memory = dict_seed(dict_id), session.memory
     for key, body in reply.rows:
-        if body is None and key:
+        if key and (body is None or (memory.has_removals and memory.is_absent(key_hash(seed, key)))):
             rows += yield from _elsewhere(session, dict_id, key, reads)
         else:
             rows.append((key, body))
@@ -141,8 +142,19 @@ def page(
     return rows, place.encode() if place.partitions else None
 
 
+def somewhere(session: Session) -> bytes | None:
+    """The beginning of a partition drawn at random, to go on from there to the end; None: the ring is not
+    known yet, begin at the beginning."""
+    route = session.route
+    if route is None:
+        return None
+    first = int(session.dice.random() * route.partitions)
+    return Place((1 << route.partitions) - (1 << first)).encode()
+
+
 def _elsewhere(session: Session, dict_id: bytes, key: bytes, reads: Reads) -> Plan[Rows]:
-    """The row of a key whose entry is damaged where it was read: another owner may have it whole."""
+    """The row of a key whose entry is damaged where it was read: another owner may have it whole. Or of one
+    that this client knows to be removed: where it was read that was not heard of, or it is there anew."""
     try:
         found = yield from get(session, dict_id, key, key_hash(dict_seed(dict_id), key), reads)
     except DamagedEntryError:

@@ -30,6 +30,7 @@ from .config import (
 )
 from .contact import Contact
 from .instruction import Ask, Miss, Plan, Wait
+from .leads import Leads
 from .memory import Memory
 from .route import Route
 
@@ -76,6 +77,7 @@ class Session:
         #: The newest ring that was heard of; None before the first.
         self.route: Route | None = None
         self.memory = Memory()
+        self.leads = Leads(dice)
         self._contacts: dict[str, Contact] = {}
         self._numbers = itertools.count(1)
         #: The decree as it came last, with which it need not be read again.
@@ -99,6 +101,7 @@ class Session:
         """Be another client from now on: in a forked child."""
         self.dice = dice
         self._client = dice.randbytes(8)
+        self.leads = Leads(dice)
 
     def contact(self, address: str) -> Contact:
         """The node at an address."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 
 from ringdict import Cluster, Dict
-from ringdict.client.capability import NotYetError, can
 from ringdict.client.cluster import STORES, Tenant, parse
 from ringdict.node.store.store import Store
 
@@ -59,36 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [item for item in items if is_for_nodes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
-    for item in kept:
-        for mark in item.iter_markers("capability"):
-            if not can(mark.args[0]):
-                item.add_marker(pytest.mark.xfail(strict=True, reason=f"{mark.args[0]}: not on clusters yet"))
 
 
 def is_for_nodes(item: pytest.Item) -> bool:
     """Whether a test is about Dicts wherever they live."""
     fixtures: set[str] = set(getattr(item, "fixturenames", ()))
     return "cluster" in fixtures and not fixtures & EMBEDDED_ONLY and not item.get_closest_marker("embedded")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What clusters cannot do yet is an expected failure, for that reason alone: once they can, the test has
-    to pass."""
-    report = yield
-    if item.config.getoption("--on-nodes") is not None and call.excinfo is not None:
-        error = call.excinfo.value
-        rest: BaseException | None = error
-        if isinstance(error, BaseExceptionGroup):
-            rest = error.split(NotYetError)[1]
-        elif isinstance(error, NotYetError):
-            rest = None
-        if rest is None:
-            report.outcome = "skipped"
-            report.wasxfail = str(error).partition(":")[0]
-    return report
 
 
 @pytest.fixture

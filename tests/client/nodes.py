@@ -13,6 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 from ringdict.node.network.frame import FrameReader, encode_frame
 from ringdict.node.network.handshake import Listener
+from ringdict.node.network.leadermessage import Wait
 from ringdict.node.network.message import (
     Absent,
     AskFolder,
@@ -47,11 +48,14 @@ from ringdict.node.network.message import (
 from ringdict.node.network.wire import decode, encode
 from ringdict.node.ringview import NO_MARK
 from ringdict.node.store import layout
+from ringdict.node.store.catalogue import Record
 from ringdict.node.store.catalogue import dict_id as id_of
 from ringdict.ring.codec import digest_of, encode_decree
 from ringdict.ring.decree import NO_PARENT, Decree
 from ringdict.ring.member import Member, MemberState
 from ringdict.ring.table import Table
+
+from .deciders import Deciders
 
 PAGE_ROWS = 50
 Hook = Callable[["Node", Request], Message | None]
@@ -65,6 +69,8 @@ class Entry:
         self.body = body
         self.expires_ms = expires_ms
         self.operation_id = operation_id
+        #: Whether an atomic operation made it.
+        self.is_chosen = False
 
 
 class Node:
@@ -74,6 +80,7 @@ class Node:
         self.nodes = nodes
         self.number = number
         self.member_id = bytes([number + 1]) * 16
+        self.boot = 1
         self.entries: dict[tuple[bytes, bytes], Entry] = {}
         self.decree: Decree | None = None
         #: Asked before anything else; what it returns is the answer, None: as usual.
@@ -168,7 +175,9 @@ class Nodes:
         self.partitions = layout.PARTITIONS
         self.names: dict[bytes, bytes] = {}
         self.nodes = [Node(self, number) for number in range(count)]
+        self.lives: dict[tuple[str, str], int] = {}
         self.version = 1 << 40
+        self.deciders = Deciders(self)
         self._lock = threading.Lock()
         for node in self.nodes:
             if listening:
@@ -232,9 +241,11 @@ class Nodes:
 
     # -- answers -----------------------------------------------------------------------------------
 
-    def answer(self, node: Node, request: Request) -> Message:
+    def answer(self, node: Node, request: Request) -> Message | None:
+        if isinstance(request, Wait):
+            return self.deciders.answer(node, request)
         with self._lock:
-            return self._answered(node, request)
+            return self.deciders.answer(node, request) or self._answered(node, request)
 
     def _answered(self, node: Node, request: Request) -> Message:  # noqa: PLR0911
         number = request.number
@@ -310,6 +321,30 @@ class Nodes:
             owner.entries[dict_id, key] = Entry(self._stamp(), body, 0, operation_id)
         return len(owners)
 
+    def show(self, dict_id: bytes, key: bytes, version: int, body: bytes | None, operation_id: bytes) -> None:
+        """What an atomic operation made of a key, for readers."""
+        for owner in self.owners(dict_id, key):
+            if body is None:
+                owner.entries.pop((dict_id, key), None)
+            elif key[:1] != layout.LOCK_SPACE:
+                entry = owner.entries[dict_id, key] = Entry((version, 0, 0), body, 0, operation_id)
+                entry.is_chosen = True
+
+    def clear_entries(self, dict_id: bytes, partitions: set[int]) -> None:
+        """All of a Dict in these partitions is gone."""
+        for node in self.nodes:
+            for owner, key in list(node.entries):
+                if owner == dict_id and self.partition(owner, key) in partitions:
+                    del node.entries[owner, key]
+
+    def end_dict(self, dict_id: bytes) -> None:
+        """A Dict's life is over."""
+        raw = self.names.pop(dict_id, None)
+        if raw is not None:
+            record = Record.decode(raw)
+            name = record.environment, record.name or ""
+            self.lives[name] = self.lives.get(name, 0) + 1
+
     def _touch(self, node: Node, request: Touch, mark: Mark) -> Message:
         entry = node.entries.get((request.dict_id, request.key))
         if entry is None:
@@ -321,11 +356,12 @@ class Nodes:
         return Written(request.number, entry.stamp, 1, 1)
 
     def _resolve(self, request: Resolve) -> Message:
-        dict_id = id_of(request.environment, request.name, 0)
+        life = self.lives.get((request.environment, request.name), 0)
+        dict_id = id_of(request.environment, request.name, life)
         if request.record:
             self.names.setdefault(dict_id, request.record)
         record = self.names.get(dict_id)
-        return Resolved(request.number, dict_id if record else b"", record or b"")
+        return Resolved(request.number, dict_id if record else b"", record or b"", life)
 
     def _rows(
         self, node: Node, dict_id: bytes, partitions: bytes, start: bytes, prefix: bytes = b""

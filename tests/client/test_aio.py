@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, ConflictError, Dict, LockLostError, LockTimeoutError, NotFoundError
-from ringdict.node.store.operation import Increment
 
 from .library import Asyncio, Library, Trio
 
@@ -225,7 +224,6 @@ def test_a_dict_deleted_under_a_loop(on: Library, d: Dict[Any, Any], cluster: Cl
 # -- several loops -------------------------------------------------------------------------------
 
 
-@pytest.mark.capability.with_args(Increment)
 def test_one_handle_in_several_loops_at_once(d: Dict[Any, Any]) -> None:
     errors: list[BaseException] = []
 

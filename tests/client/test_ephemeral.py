@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ringdict import Cluster, Dict, NotFoundError, UnavailableError
+from ringdict.client import embedded
 from ringdict.client.ephemeral import Heart
 from ringdict.node.config import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S
 from ringdict.node.store.store import Store
@@ -127,13 +127,11 @@ def test_it_is_collected_after_the_host_was_booted_again(
 def test_heartbeats_keep_it_alive(timed_store: Store, cluster: Cluster, clock: ManualClock) -> None:
     d = abandoned(cluster)
     dict_id = bytes.fromhex(d.object_id.removeprefix("di-"))
-    heart = Heart(timed_store, dict_id, interval_s=3600)
     for _ in range(10):
         clock.advance(HEARTBEAT_TIMEOUT_S - 1)
-        timed_store.run(heart._beat)
+        embedded.beat(cluster, dict_id)
         sweep(timed_store)
     assert d["k"] == 1
-    heart.stop()
 
 
 def hearts() -> list[threading.Thread]:
@@ -141,19 +139,18 @@ def hearts() -> list[threading.Thread]:
 
 
 def test_a_heart_beats_until_its_dict_is_gone_though_some_beats_fail(
-    timed_store: Store, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster,
 ) -> None:
-    d = abandoned(cluster)
+    abandoned(cluster)
     for thread in hearts():
         thread.join(10)
     outcomes: list[Exception | None] = [None, UnavailableError("others write"), None, DictGoneError()]
 
-    def beat(job: Callable[..., object]) -> None:
+    def beat() -> None:
         if (outcome := outcomes.pop(0)) is not None:
             raise outcome
 
-    monkeypatch.setattr(timed_store, "run", beat)
-    Heart(timed_store, bytes.fromhex(d.object_id.removeprefix("di-")), interval_s=0.001)
+    Heart(beat, interval_s=0.001)
     for thread in hearts():
         thread.join(10)
     assert not hearts()

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ringdict import Cluster, Dict, InvalidError, Lock, LockLostError, LockTimeoutError, NotFoundError
-from ringdict.client.capability import LOCKS
 from ringdict.node.store.store import Store
 
 from .clock import ManualClock
@@ -135,7 +134,6 @@ def test_a_wait_of_less_than_nothing_is_refused(wait_s: float, d: Dict[Any, Any]
         d.lock("k", wait_s=wait_s)
 
 
-@pytest.mark.capability(LOCKS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_threads_exclude_each_other(d: Dict[Any, Any]) -> None:
     inside: list[int] = []

@@ -24,8 +24,10 @@ from ringdict import (
     AuthError,
     ClosedError,
     Cluster,
+    ConflictError,
     Dict,
     InvalidError,
+    LockTimeoutError,
     NotFoundError,
     ProtocolError,
     UnavailableError,
@@ -127,27 +129,41 @@ def test_names_are_found_listed_and_made_once(nodes: Nodes, cluster: Cluster, d:
         assert Dict.from_name("d", cluster=second) == d
 
 
-def test_what_clusters_cannot_do_yet_is_said_in_words(cluster: Cluster, d: Dict[Any, Any]) -> None:
+def test_it_does_what_is_atomic_and_deletes(cluster: Cluster, d: Dict[Any, Any]) -> None:
     d["k"] = 1
-    calls: list[Any] = [
-        lambda: d.pop("k"),
-        lambda: d.pop("absent", None),
-        d.popitem,
-        lambda: d.__delitem__("k"),
-        lambda: d.delete_many(["k"]),
-        d.clear,
-        lambda: d.put("k", 2, skip_if_exists=True),
-        lambda: d.setdefault("k", 2),
-        lambda: d.incr("k"),
-        lambda: d.replace("k", 2, if_version=None),
-        lambda: d.lock("k").acquire(),
-        lambda: Dict.ephemeral(cluster=cluster).__enter__(),
-        lambda: Dict.objects.delete("d", cluster=cluster),
-    ]
-    for call in calls:
-        with pytest.raises(UnavailableError, match=r"cannot do .* yet"):
-            call()
-    assert d["k"] == 1
+    assert not d.put("k", 2, skip_if_exists=True)
+    assert d.pop("k") == 1
+    assert "k" not in d
+    assert d.pop("absent", None) is None
+    assert d.put("k", 2, skip_if_exists=True)
+    assert d.setdefault("k", 3) == 2
+    assert d.incr("k") == 3
+    entry = d.get_entry("k")
+    assert entry is not None
+    with pytest.raises(ConflictError):
+        d.replace("k", 9, if_version=entry.version + 1)
+    assert d.replace("k", 9, if_version=entry.version) > entry.version
+    assert d.popitem() == ("k", 9)
+    with pytest.raises(KeyError):
+        d.incr("k", initial=None)
+    d.update({number: number for number in range(300)})
+    assert d.delete_many(range(0, 400, 2)) == 150
+    del d[1]
+    d.clear()
+    assert not len(d)
+    with d.lock("k") as lock, pytest.raises(LockTimeoutError):
+        assert lock.owned()
+        d.lock("k", wait_s=0).acquire()
+    with Dict.ephemeral(cluster=cluster) as anonymous:
+        anonymous["k"] = 1
+        assert anonymous.name is None
+    with pytest.raises(NotFoundError):
+        anonymous["k"]
+    Dict.objects.delete("d", cluster=cluster)
+    with pytest.raises(NotFoundError):
+        d["k"]
+    Dict.objects.create("d", cluster=cluster)
+    assert "k" not in d
 
 
 # -- finding the cluster -------------------------------------------------------------------------
