@@ -143,6 +143,11 @@ class Leaders:
                 self.candidacies.drop(partition)
         self._look_after_all()
 
+    def has_one_set(self, partition: int) -> bool:
+        """Whether, by the newest ring, the present replicas alone have a say in a partition."""
+        electorate = self._electorates.get(partition)
+        return electorate is not None and electorate.is_simple
+
     def _still_stands(self, partition: int, ballot: Ballot) -> bool:
         electorate = self._electorates.get(partition)
         return electorate is not None and electorate.since == ballot.since

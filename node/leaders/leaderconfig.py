@@ -108,14 +108,14 @@ worth no purge each time."""
 PURGE_LOOK_S = 0.25
 """Between two looks for such records, one stretch of one partition each."""
 
-PURGE_SCAN_ROWS = 1_024
-"""Records looked at in one go: some two milliseconds."""
+PURGE_PAGE_ROWS = 64
+"""Records looked at in one go, and at most forgotten together: one transaction of an acceptor."""
 
-PURGE_STEP_ROWS = 16
-"""What beginning a partition costs, in rows: most have few."""
+PURGE_SCAN_BYTES = 256 * KIB
+"""Of records looked at between two calls of the loop: some two milliseconds."""
 
-PURGE_ROWS_MAX = 512
-"""Of them forgotten together: one transaction of an acceptor, some 50 KB in a frame."""
+PURGE_STEP_BYTES = 2 * KIB
+"""What beginning a page costs, in such bytes: many partitions have no record at all."""
 
 PURGE_TRY_S = 3.0
 """For all replicas to accept and to forget them; after that it is begun anew some time later."""

@@ -13,52 +13,28 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from ..network.leadermessage import Acted, TellNames, TellRecords, Verb
-from ..network.message import Message, Reason, Refused, Reply, Unknown
+from ..network.message import Reason, Refused, Reply, Unknown
 from ..ringview import NO_MARK
-from ..world import NodeId, Timer, World
-from .acceptor import Acceptor
+from ..world import NodeId
 from .ballot import Ballot, Order
 from .clears import Clears
+from .desk import Desk
 from .electorate import Electorate
 from .grantclock import GrantClock
 from .leaderconfig import QUEUE_REQUESTS_MAX
-from .plain import Plain, PlainEntry
+from .plain import PlainEntry
 from .record import BUCKETS, CLEAR_BUCKET, FORGETS, SUM_BYTES, Record, bucket_of, dict_of
 from .request import Fate
-from .round import Rounds
 from .settlement import Settlement
-from .shelf import Chosen
 from .successor import ended, is_ended, successor
 from .verdict import NEEDS_PLAIN, Change, Seen, Told, decide, find, never, see
 from .waits import Waits
 from .work import Work
-
-
-class Desk(Protocol):
-    """What a leadership needs of its node."""
-
-    world: World
-    acceptor: Acceptor
-    rounds: Rounds
-    plain: Plain
-
-    def say(self, to: NodeId, message: Message, /) -> None: ...
-
-    def later(self, delay_ns: int, call: Callable[[], None], /) -> Timer: ...
-
-    def stamp(self, floor: int, /) -> int: ...
-
-    def show(self, chosen: list[Chosen], row: tuple[NodeId, ...], /) -> None: ...
-
-    def abandon(self, leadership: Leadership, why: str, /) -> None: ...
-
-    def settled(self, leadership: Leadership, /) -> None: ...
 
 
 class Leadership:
@@ -212,6 +188,11 @@ class Leadership:
     def has_room(self, name: bytes) -> bool:
         """Whether one more may wait for a key."""
         return len(self._queues.get(name, ())) < QUEUE_REQUESTS_MAX
+
+    @property
+    def names_in_use(self) -> Collection[bytes]:
+        """Of keys to which something is being done."""
+        return self._queues.keys()
 
     @property
     def is_idle(self) -> bool:

@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
+from msgspec.structs import replace
+
 from ..clock import COUNTER_BITS
 from ..network.leadermessage import Forgotten, Purge
 from ..network.message import Message
@@ -29,23 +31,29 @@ from .acceptor import Acceptor
 from .ballot import Order
 from .heartbeat import Heartbeats
 from .leaderconfig import (
+    PAGE_BYTES,
     PURGE_AGE_S,
     PURGE_LOOK_S,
-    PURGE_ROWS_MAX,
-    PURGE_SCAN_ROWS,
-    PURGE_STEP_ROWS,
+    PURGE_PAGE_ROWS,
+    PURGE_SCAN_BYTES,
+    PURGE_STEP_BYTES,
     PURGE_TRY_S,
     RESEND_S,
     RESIGN_S,
 )
 from .leadership import Leadership
-from .record import FORGETS, Record, dict_of
+from .record import FORGETS, Record, dict_of, size_of
 from .round import Rounds
+from .shelf import place
 from .successor import clearing
 
 _HEARD_NS = int(RESIGN_S * NS_PER_S)
 _RESEND_NS = int(RESEND_S * NS_PER_S)
 _TRY_NS = int(PURGE_TRY_S * NS_PER_S)
+
+
+def _nothing() -> None:
+    """What follows when nothing is waited for."""
 
 
 class Purged(Protocol):
@@ -57,6 +65,8 @@ class Purged(Protocol):
     heartbeats: Heartbeats
     leaderships: dict[int, Leadership]
     me: NodeId
+
+    def has_one_set(self, partition: int, /) -> bool: ...
 
     def say(self, to: NodeId, message: Message, /) -> None: ...
 
@@ -109,17 +119,19 @@ class Purger:
 
     def _walk(self) -> None:
         """Look at records until some are found that can be forgotten, or enough were looked at."""
-        rows_left = PURGE_SCAN_ROWS
-        while self._batch is None and rows_left > 0:
+        bytes_left = PURGE_SCAN_BYTES
+        while self._batch is None and bytes_left > 0:
             leadership = self._next()
             if leadership is None:
                 return
-            found, rows_count = self._page(leadership, rows_left)
-            rows_left -= rows_count + PURGE_STEP_ROWS
+            partition = leadership.partition
+            found, bytes_count = self._page(leadership)
+            bytes_left -= bytes_count + PURGE_STEP_BYTES
             if not found:
                 continue
-            if self._desk.acceptor.record(leadership.partition, FORGETS) is None:
+            if self._desk.acceptor.record(partition, FORGETS) is None:
                 self._at = None
+                self._due_ns[partition] = self._desk.world.now_ns()
                 self._announce(leadership)
                 return
             self._begin(leadership, found)
@@ -144,30 +156,53 @@ class Purger:
 
     def _may(self, leadership: Leadership | None) -> Leadership | None:
         """The same if all whose knowledge counts can be asked: rule 1."""
-        if leadership is None or leadership.open or not leadership.electorate.is_simple:
+        if leadership is None or leadership.open or not self._desk.has_one_set(leadership.partition):
             return None
         answered = self._desk.heartbeats.answered(_HEARD_NS)
         return leadership if all(node in answered for node in leadership.electorate.row) else None
 
-    def _page(self, leadership: Leadership, rows_max: int) -> tuple[list[tuple[bytes, Record]], int]:
-        """What can be forgotten of the next stretch of a partition's records; how many were looked at."""
+    def _page(self, leadership: Leadership) -> tuple[list[tuple[bytes, Record]], int]:
+        """What can be forgotten of the next stretch of a partition's records; how many bytes were looked
+        at."""
         assert self._at is not None
         partition, after, left = self._at
         now_ms = self._desk.world.wall_ns() // NS_PER_MS
-        page, after = self._desk.acceptor.stretch(partition, after, rows_max)
+        page, after = self._desk.acceptor.stretch(partition, after, PURGE_PAGE_ROWS)
         found: list[tuple[bytes, Record]] = []
+        covered: list[tuple[bytes, Record]] = []
+        bytes_count = found_bytes = 0
         for name, record in page:
-            if record.body is not None or name in {dict_of(name), FORGETS}:
+            bytes_count += size_of(record)
+            if name in {dict_of(name), FORGETS}:
                 continue  # what a `clear` made covers keys
+            if record.body is not None:
+                cleared = self._desk.acceptor.record(partition, dict_of(name))
+                if cleared is not None and record.born < cleared.born:
+                    left = True
+                    if self._is_due(leadership, cleared, now_ms) and name not in leadership.names_in_use:
+                        covered.append((name, record))
+                continue
             left = True  # until another walk has seen that it is gone
-            if len(found) < PURGE_ROWS_MAX and self._is_due(leadership, record, now_ms):
+            if self._is_due(leadership, record, now_ms):
                 found.append((name, record))
+                found_bytes += size_of(record)
+                if found_bytes > PAGE_BYTES:
+                    after = place(partition, name)
+                    break
+        if covered:
+            self._empty(leadership, covered)
         self._at = (partition, after, left) if after else None
         if not after:
             del self._due_ns[partition]
             if left:
                 self.note(partition)
-        return found, len(page)
+        return found, bytes_count
+
+    def _empty(self, leadership: Leadership, rows: list[tuple[bytes, Record]]) -> None:
+        """Take the values out of records that a `clear` covers: the same records, which now say "absent"
+        themselves. A new token would hide what was plainly put after the `clear`."""
+        absent = [(name, replace(one, order=leadership.next_order(), body=None)) for name, one in rows]
+        leadership.choose(absent, _nothing)
 
     def _is_due(self, leadership: Leadership, record: Record, now_ms: int) -> bool:
         if record.order.ballot == leadership.ballot and record.order.sequence > leadership.decided:
@@ -178,7 +213,7 @@ class Purger:
         """Have it said that the partition forgets: rule 6."""
         operation_id = self._desk.world.dice("purge").randbytes(16)
         record = clearing(None, leadership.next_order(), operation_id, leadership.token(0))
-        leadership.choose([(FORGETS, record)], lambda: None)
+        leadership.choose([(FORGETS, record)], _nothing)
 
     # -- having all accept it, then forget it --------------------------------------------------------
 

@@ -84,6 +84,11 @@ def decode_record(raw: bytes) -> Record:
     return _decode(raw)
 
 
+def size_of(record: Record) -> int:
+    """About how many bytes a record has."""
+    return 160 + len(record.body or b"") + sum(len(one.answer) for one in record.results)
+
+
 def name_of(dict_id: bytes, key: bytes) -> bytes:
     """What a key's record is filed under, within its partition."""
     return dict_id + layout.stored_key(key)

@@ -25,7 +25,7 @@ class ByMajority(EagerPurger):
     def _may(self, leadership: Leadership | None) -> Leadership | None:
         if leadership is None or leadership.open:
             return None
-        return leadership if leadership.electorate.is_simple else None
+        return leadership if self._desk.has_one_set(leadership.partition) else None
 
 
 class InSpiteOfFormer(EagerPurger):
