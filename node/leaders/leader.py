@@ -159,11 +159,8 @@ class Leaders:
 
     def settled_partitions(self) -> list[tuple[int, int]]:
         """Partitions led here and settled, and since which epoch their replicas are what they are."""
-        return [
-            (partition, leadership.ballot.since)
-            for partition, leadership in self.leaderships.items()
-            if not leadership.open
-        ]
+        led = self.leaderships.items()
+        return [(partition, one.ballot.since) for partition, one in led if not one.open]
 
     # -- what comes in -----------------------------------------------------------------------------
 
