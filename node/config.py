@@ -341,8 +341,9 @@ ACCEPTS_MAX = 64
 EVENTS_MAX = 256
 """Ready sockets served in one turn: some milliseconds, then what was put off has its turn."""
 
-SERVE_S_MAX = 0.001
-"""How long the connections may keep the event loop to themselves while there is ever more to do."""
+SERVE_S_MAX = 0.005
+"""How long the connections may keep the event loop to themselves while there is ever more to do. Timers and
+datagrams are looked after meanwhile; what waits are signals and new connections to other nodes."""
 
 STOP_TIMEOUT_S = 5.0
 """For a node that was asked to stop to finish what it has begun and to take its leave: orchestrators kill
@@ -359,12 +360,20 @@ LINGER_S = 0.000_040
 """After a turn that served, look again for so long before going to sleep: waking up costs as much, and a
 client that waits for its answer asks again within that time."""
 
-LINGER_MISSES = 8
-"""Of so many lingers in vain in a row it is concluded that they do not pay; from then on only one of
-LINGER_TRIES turns lingers, until one finds something."""
+LINGER_RATIO_MIN = 0.6
+"""The part of lingers that must find something for them to pay: a linger in vain costs what one that finds
+something saves, and keeps others from the processor where there are more processes than processors."""
+
+LINGER_MEMORY_TRIES = 8
+"""Over about so many lingers that part is taken."""
 
 LINGER_TRIES = 32
-"""See LINGER_MISSES: what is lost while it does not pay is about one microsecond a turn."""
+"""While lingers do not pay one of so many turns lingers, to find out whether they would by now: that costs
+about one microsecond a turn."""
+
+NAP_S = 0.001
+"""After a turn that served, sleep for so long before Trio is let in: whoever waits for Trio (signals, new
+connections to other nodes) waits that much longer. Epoll counts in milliseconds."""
 
 PEERS_MAX = 4_096
 """Whom frames are queued for at once."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 import select
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -41,8 +41,9 @@ from .network.peer import Peers
 from .network.sockets import SocketTransport, is_loopback, raise_descriptors_limit
 from .network.streamcarrier import StreamCarrier
 from .network.switchboard import Credentials, Switchboard
+from .network.timers import Timers, TrioTimer
 from .network.transport import Transport
-from .network.turn import Home, Turn
+from .network.turn import Home, Turn, Turns
 from .served.datafolder import DataFolder, OpenStorage
 from .world import NS_PER_S, Address, Dice, Factory, Identity, Process, Storage
 
@@ -60,6 +61,10 @@ class LinesCarrier(Protocol):
         """Connect a line to its peer, and carry it until it ends. `OSError` if nobody is there."""
         ...
 
+    def wake(self) -> bool:
+        """Whether it sees to it that what was posted is called soon. From any thread."""
+        ...
+
 
 @dataclass(slots=True)
 class Surroundings:
@@ -71,7 +76,7 @@ class Surroundings:
     clock: NanosecondClock
     dice: Callable[[str], Dice]
     trace: Callable[[str, dict[str, object]], None]
-    make_carrier: Callable[[Switchboard, Callable[[], None]], LinesCarrier] | None = None
+    make_carrier: Callable[[Switchboard, Turns], LinesCarrier] | None = None
     """None: two tasks a line, over the transport's streams."""
     connections_max: int = CONNECTIONS_MAX
     publish: Callable[[bytes], None] = lambda _: None
@@ -117,68 +122,8 @@ def real_surroundings(
     surroundings.release = data.release
     surroundings.connections_max = min(CONNECTIONS_MAX, raise_descriptors_limit() - SPARE_DESCRIPTORS)
     if hasattr(select, "epoll") and not plain:
-        surroundings.make_carrier = lambda board, end_turn: EpollCarrier(transport, board, end_turn, clock)
+        surroundings.make_carrier = lambda board, turns: EpollCarrier(transport, board, turns, clock)
     return surroundings
-
-
-@dataclass(slots=True)
-class TrioTimer:
-    """A call that is yet to come."""
-
-    callback: Callable[[], None] | None
-
-    def cancel(self) -> None:
-        self.callback = None
-
-
-@dataclass(slots=True)
-class Timers:
-    """All timers of a world: one heap, served by one task."""
-
-    clock: NanosecondClock
-    heap: list[tuple[int, int, TrioTimer]] = field(default_factory=list)
-    serial: int = 0
-    changed: trio.Event = field(default_factory=trio.Event)
-
-    def add(self, delay_ns: int, callback: Callable[[], None]) -> TrioTimer:
-        timer = TrioTimer(callback)
-        due_ns = self.clock.now_ns() + delay_ns
-        if not self.heap or due_ns < self.heap[0][0]:
-            self.changed.set()
-        self.serial += 1
-        heappush(self.heap, (due_ns, self.serial, timer))
-        return timer
-
-    def late_ns(self) -> int:
-        """For how long a call has been due; below 0: none is."""
-        return self.clock.now_ns() - self.heap[0][0] if self.heap else -1
-
-    def run_due(self) -> None:
-        """Make each call that is due. One that is added meanwhile waits for the next time."""
-        if not self.heap:
-            return
-        now_ns = self.clock.now_ns()
-        serial = self.serial
-        while self.heap and self.heap[0][0] <= now_ns and self.heap[0][1] <= serial:
-            timer = heappop(self.heap)[2]
-            callback, timer.callback = timer.callback, None
-            if callback is not None:
-                callback()
-
-    async def serve(self, run: Callable[[], None]) -> None:
-        """Let what is due run, for ever."""
-        while True:
-            self.changed = trio.Event()
-            if self.late_ns() > LATE_TIMERS_NS:
-                # The loop was blocked. Whoever has something to read by now is in this turn of trio, or was.
-                await trio.lowlevel.checkpoint()
-            run()
-            if self.heap:
-                wait_s = max(1, self.heap[0][0] - self.clock.now_ns()) / NS_PER_S
-                with trio.move_on_after(wait_s):
-                    await self.changed.wait()
-            else:
-                await self.changed.wait()
 
 
 class TrioWorld:
@@ -190,6 +135,8 @@ class TrioWorld:
         self._token = trio.lowlevel.current_trio_token()
         self._timers = Timers(surroundings.clock)
         self._turn = Turn()
+        #: What other threads want called. A deque is safe between threads.
+        self._posted: deque[Callable[[], None]] = deque()
         self._storages: dict[str, OpenStorage] = {}
         self._dice: dict[str, Dice] = {}
         self._identity: Identity | None = None
@@ -201,9 +148,9 @@ class TrioWorld:
         self._board.connections_max = surroundings.connections_max
         make_carrier = surroundings.make_carrier
         self._carrier: LinesCarrier = (
-            StreamCarrier(surroundings.transport, self._board, self._end_turn)
+            StreamCarrier(surroundings.transport, self._board, self.end_turn)
             if make_carrier is None
-            else make_carrier(self._board, self._end_turn)
+            else make_carrier(self._board, self)
         )
         self._peers = Peers(self._board, nursery, self._carrier.dial)
         #: Why the process ended itself; None: it did not.
@@ -285,7 +232,7 @@ class TrioWorld:
             taken.set()
 
         take_identity(self.storage(STORAGE), self.dice("identity"), self._around.credentials.address, ready)
-        self._end_turn()
+        self.end_turn()
         await taken.wait()
         if not self._alive:
             return
@@ -311,10 +258,12 @@ class TrioWorld:
 
     def post(self, call: Callable[[], None]) -> None:
         """For storages: see `Home`."""
-        try:
-            self._token.run_sync_soon(self._call, call)
-        except trio.RunFinishedError:
-            pass  # the process has ended with everything else
+        self._posted.append(call)
+        if not self._carrier.wake():
+            try:
+                self._token.run_sync_soon(self.run_posted, idempotent=True)
+            except trio.RunFinishedError:
+                pass  # the process has ended with everything else
 
     def at_turn_end(self, call: Callable[[], None]) -> None:
         """For storages: see `Home`."""
@@ -326,10 +275,23 @@ class TrioWorld:
 
     # -- turns -------------------------------------------------------------------------------------
 
-    def _call(self, call: Callable[[], None]) -> None:
-        if self._alive:
-            call()
-            self._end_turn()
+    def hear_datagrams(self) -> None:
+        """For the carrier: see `Turns`."""
+        self._hear_datagrams(self._around.transport.waiting_datagrams())
+
+    def has_posted(self) -> bool:
+        """For the carrier: see `Turns`."""
+        return bool(self._posted)
+
+    def run_posted(self) -> None:
+        """For the carrier: see `Turns`."""
+        while self._alive and self._posted:
+            self._posted.popleft()()
+            self.end_turn()
+
+    def due_ns(self) -> int:
+        """For the carrier: see `Turns`."""
+        return -self._timers.late_ns() if self._timers.heap else NS_PER_S
 
     def _deliver(self, source: Address, frame: bytes) -> None:
         if self._alive and self._process is not None:
@@ -338,14 +300,14 @@ class TrioWorld:
     async def _receive_datagrams(self) -> None:
         while True:
             self._hear_datagrams(await self._around.transport.receive_datagrams())
-            self._end_turn()
+            self.end_turn()
 
     def _hear_datagrams(self, datagrams: list[tuple[Address, bytes]]) -> None:
         for source, datagram in datagrams:
             if self._alive and self._process is not None:
                 self._process.on_datagram(source, datagram)
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
         """The process has been told of what there was: do what was put off, and send what it sent.
 
         Timers run here, too, unless the loop was blocked: then others are to read first (`Timers.serve`).

@@ -69,6 +69,7 @@ MAY_KNOW_EVENT_LOOPS = {
     "node/members/seeds.py": "the shell of a node: names are looked up while others wait",
     "node/network/sockets.py": "the shell of a node: the operating system's sockets",
     "node/network/streamcarrier.py": "the shell of a node: two tasks a connection, and in the simulator",
+    "node/network/timers.py": "the shell of a node: one task that all timers of a world share",
     "node/trioworld.py": "the shell of a node: the real world on Trio",
 }
 

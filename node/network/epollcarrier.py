@@ -2,20 +2,24 @@
 
 Whatever is ready is read, parsed and answered in one turn without a checkpoint; then the turn ends, and each
 line that has something to send gets one write. After a turn that served it looks again for a moment
-(LINGER_S) before it goes to sleep, as long as that pays.
+(LINGER_S), as long as that pays, then it sleeps in its own epoll for a moment (NAP_S), and only then in
+Trio's: Trio's way to sleep and back costs more than a question and its answer.
 
 Rules of this file:
-1. No call here blocks: every socket is non-blocking, every look at epoll is without a wait.
-2. The loop goes back to Trio at least every SERVE_S_MAX.
+1. No call here blocks but the nap: every socket is non-blocking, every other look at epoll is without a wait.
+2. The loop goes back to Trio at least every SERVE_S_MAX and a nap.
 3. A socket that has been closed gets no event more in the turn that closed it.
+4. Nobody naps while a timer is due within the nap, or while another thread has posted a call: whoever posts
+   looks whether it naps after the call was queued, and it looks for calls after it said that it naps.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket as stdlib_socket
-from collections.abc import Callable
+import weakref
 
 import trio
 
@@ -24,9 +28,11 @@ from ..config import (
     ACCEPTS_MAX,
     CONNECT_TIMEOUT_S,
     EVENTS_MAX,
-    LINGER_MISSES,
+    LINGER_MEMORY_TRIES,
+    LINGER_RATIO_MIN,
     LINGER_S,
     LINGER_TRIES,
+    NAP_S,
     PEER_TIMEOUT_S,
     RECEIVE_BYTES,
     SERVE_S_MAX,
@@ -36,6 +42,7 @@ from .line import Line
 from .sockets import SocketTransport
 from .streamcarrier import TOO_MANY
 from .switchboard import Switchboard
+from .turn import Turns
 
 _BUSY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -48,31 +55,39 @@ class EpollCarrier:
         self,
         transport: SocketTransport,
         board: Switchboard,
-        end_turn: Callable[[], None],
+        turns: Turns,
         clock: NanosecondClock,
     ) -> None:
         self._transport = transport
         self._board = board
-        self._end_turn = end_turn
+        self._turns = turns
+        self._end_turn = turns.end_turn
         self._clock = clock
         self._epoll = select.epoll()
         self._rides: dict[int, _Ride] = {}
         self._doors: dict[int, stdlib_socket.socket] = {}
         self._doors_are_closed = False
         self._linger = _Linger()
+        self._letters = -1
+        self._naps = False
+        #: Wakes it from a nap. Closed when nobody knows the carrier any more, and not before: another thread
+        #: may be about to write to it.
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        weakref.finalize(self, os.close, self._bell)
 
     # -- the loop ----------------------------------------------------------------------------------
 
     async def serve(self) -> None:
         """Carry a line for whoever connects, and all that were dialled, for ever."""
         self._doors = {door.fileno(): door for door in self._transport.doors()}
-        for number in self._doors:
+        self._letters = self._transport.datagram_descriptor()
+        for number in (*self._doors, self._letters):
             self._epoll.register(number, select.EPOLLIN)
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 self._serve_some()
-                await trio.lowlevel.checkpoint()
         finally:
             for ride in list(self._rides.values()):
                 ride.abort()
@@ -81,22 +96,42 @@ class EpollCarrier:
 
     def _serve_some(self) -> None:
         """Turns, until nothing is ready and nothing is to be expected at once."""
-        poll, clock, linger = self._epoll.poll, self._clock.now_ns, self._linger
+        clock, turns = self._clock.now_ns, self._turns
         end_ns = clock() + int(SERVE_S_MAX * NS_PER_S)
-        while True:
-            events = poll(0, EVENTS_MAX)
-            if not events:
-                if not linger.pays():
-                    return
-                give_up_ns = clock() + int(LINGER_S * NS_PER_S)
-                while not events and clock() < give_up_ns:
-                    events = poll(0, EVENTS_MAX)
-                linger.note(found=bool(events))
-                if not events:
-                    return
+        events = self._epoll.poll(0, EVENTS_MAX)
+        while events:
             self._turn(events)
             if clock() >= end_ns:
                 return
+            while turns.due_ns() <= 0 and clock() < end_ns:
+                self._end_turn()  # which runs what is due
+            events = self._more()
+
+    def _more(self) -> list[tuple[int, int]]:
+        """What comes within a moment."""
+        poll, clock, linger = self._epoll.poll, self._clock.now_ns, self._linger
+        if linger.pays():
+            give_up_ns = clock() + int(LINGER_S * NS_PER_S)
+            events = poll(0, EVENTS_MAX)
+            while not events and clock() < give_up_ns:
+                events = poll(0, EVENTS_MAX)
+            linger.note(found=bool(events))
+            if events:
+                return events
+        if self._turns.due_ns() <= NAP_S * NS_PER_S:
+            return poll(0, EVENTS_MAX)
+        self._naps = True
+        try:
+            return poll(0 if self._turns.has_posted() else NAP_S, EVENTS_MAX)
+        finally:
+            self._naps = False
+
+    def wake(self) -> bool:
+        """End a nap, if this is one: what was posted is then called. From any thread."""
+        if self._naps:
+            os.eventfd_write(self._bell, 1)
+            return True
+        return False
 
     def _turn(self, events: list[tuple[int, int]]) -> None:
         rides = self._rides
@@ -106,6 +141,11 @@ class EpollCarrier:
                 ride.ready(mask)
             elif number in self._doors:
                 self._accept(self._doors[number])
+            elif number == self._letters:
+                self._turns.hear_datagrams()
+            elif number == self._bell:
+                os.eventfd_read(number)
+                self._turns.run_posted()
         self._end_turn()
 
     # -- connections come and go -------------------------------------------------------------------
@@ -252,24 +292,26 @@ class _Ride:
 
 
 class _Linger:
-    """Whether it pays to look again for a moment before going to sleep."""
+    """Whether it pays to look again for a moment before going to sleep: it does while that finds something
+    more often than not."""
 
-    __slots__ = ("_misses", "_turns")
+    __slots__ = ("_found", "_turns")
 
     def __init__(self) -> None:
-        self._misses = 0
+        #: The part of late lingers that found something.
+        self._found = 1.0
         self._turns = 0
 
     def pays(self) -> bool:
         """Whether to linger after this turn."""
-        if self._misses < LINGER_MISSES:
+        if self._found >= LINGER_RATIO_MIN:
             return True
         self._turns += 1
         return self._turns % LINGER_TRIES == 0
 
     def note(self, *, found: bool) -> None:
         """Whether something came while lingering."""
-        self._misses = 0 if found else self._misses + 1
+        self._found += (found - self._found) / LINGER_MEMORY_TRIES
 
 
 def _say(socket: stdlib_socket.socket, data: bytes) -> None:

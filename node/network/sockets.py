@@ -166,6 +166,11 @@ class SocketTransport:
             if received:
                 return received
 
+    def datagram_descriptor(self) -> int:
+        """What is readable when a datagram has come."""
+        assert self._datagrams is not None
+        return self._datagrams.fileno()
+
     def waiting_datagrams(self) -> list[tuple[Address, bytes]]:
         received: list[tuple[Address, bytes]] = []
         if self._datagrams is None:

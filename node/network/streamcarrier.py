@@ -37,6 +37,10 @@ class StreamCarrier:
             return
         await _Ride(stream, line, self._board, self._end_turn).run()
 
+    def wake(self) -> bool:
+        """Trio does that."""
+        return False
+
     async def dial(self, line: Line) -> None:
         """Connect a line to its peer, and carry it until it ends.
 

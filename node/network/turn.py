@@ -25,6 +25,30 @@ class Home(Protocol):
         ...
 
 
+class Turns(Protocol):
+    """What a carrier that looks after a whole turn is given of its world."""
+
+    def end_turn(self) -> None:
+        """The process was told of all that has come."""
+        ...
+
+    def due_ns(self) -> int:
+        """How long it is until a timer is due; 0 or less: one is."""
+        ...
+
+    def hear_datagrams(self) -> None:
+        """Hear those that have come: part of a turn."""
+        ...
+
+    def has_posted(self) -> bool:
+        """Whether other threads want something called."""
+        ...
+
+    def run_posted(self) -> None:
+        """Call it, a turn each."""
+        ...
+
+
 class Turn:
     """What is put off until the present turn ends."""
 
