@@ -25,6 +25,7 @@ from .config import FLOOR_TIMEOUT_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
 from .disk.durability import Durability
 from .epochs.epochs import Epochs
 from .keeping import Keeping
+from .leaders.report import report
 from .leading import Leading
 from .members.gossiping import Gossiping
 from .network.message import Mark, Reply
@@ -296,6 +297,7 @@ class Node:
             "unreachable": []
             if view is None
             else [node.hex() for node in view.members if node != me.node and not keeping.bus.routable(node)],
+            "leading": report(self.leading.leaders),
             "writes_open": keeping.coordinator.open_count,
             "tenures": keeping.writers.tenures.count,
             "stamped_anew": keeping.writers.restamps_count,

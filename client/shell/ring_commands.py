@@ -38,8 +38,9 @@ HEAD: Final = (
     "HANDOFF",
     "HINTS",
     "COMPARED",
+    "LEADS",
 )
-NUMBERS: Final = frozenset({4, 6, 7, 8, 9})
+NUMBERS: Final = frozenset({4, 6, 7, 8, 9, 10})
 
 VERBS: Final = {"leave": "leave", "remove": "remove", "join-cancel": "cancel"}
 
@@ -81,6 +82,8 @@ def status(args: Arguments, terminal: Terminal) -> ExitCode:
     for member, answer in zip(members, answers, strict=True):
         if answer.error:
             terminal.note(f"{_short(member)}: {answer.error}")
+        for line in _lost(answer.status or {}):
+            terminal.note(f"{_short(member)}: {line}")
     return ExitCode.OK if agrees else ExitCode.NO
 
 
@@ -185,6 +188,7 @@ def _row(ring: Ring, member: Member, answer: Answer, beliefs: Mapping[str, str])
         _waiting(told),
         _hints(told),
         _compared(told),
+        _leads(told),
     )
 
 
@@ -207,6 +211,26 @@ def _compared(told: Mapping[str, object]) -> str:
     if not isinstance(ages, dict) or not ages:
         return "-"
     return "never" if None in ages.values() else f"{max(ages.values()):.0f} s"
+
+
+def _leads(told: Mapping[str, object]) -> str:
+    """How many partitions it leads; in brackets how many of them it is still settling."""
+    leading = told.get("leading")
+    if not isinstance(leading, dict):
+        return "-"
+    return f"{leading.get('leads')}" + (f" ({leading['settling']})" if leading.get("settling") else "")
+
+
+def _lost(told: Mapping[str, object]) -> list[str]:
+    """Partitions of which a node sees no quorum, and why, a line for all of the same owners."""
+    leading = told.get("leading")
+    groups = leading.get("lost") if isinstance(leading, dict) else None
+    return [
+        f"no atomic operations on {len(group['partitions'])} partitions: of "
+        f"{', '.join(node[:8] for node in group['of'])} it hears nothing from "
+        f"{', '.join(node[:8] for node in group['silent'])}"
+        for group in (groups if isinstance(groups, list) else ())
+    ]
 
 
 def _cell(value: object) -> str:
