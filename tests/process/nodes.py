@@ -34,6 +34,8 @@ class RealNode:
     def __init__(self, folder: Path, address: Address, seeds: list[Address], *options: str) -> None:
         self.folder = folder
         self._options = options
+        #: What the command begins with: another host, so to speak.
+        self.prefix: list[str] = []
         self.address = address
         self.ready_file = folder / "ready"
         self._seeds = seeds
@@ -51,7 +53,7 @@ class RealNode:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("RINGDICT_")}
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "ringdict", "node", "--listen", self.address, *begin,
+                *self.prefix, sys.executable, "-m", "ringdict", "node", "--listen", self.address, *begin,
                 "--data", self.folder / "data", "--ready-file", self.ready_file, "--log", "json",
                 *self._options,
             ],
