@@ -50,6 +50,11 @@ test-all: $(VENV)/.installed-$(VERSION)-test ## every test but the campaigns, mo
 campaign: $(VENV)/.installed-$(VERSION)-test ## the tests with so many seeds that CI has no time for them
 	$(BIN)/python -m pytest -m campaign --hypothesis-profile=deep --durations=10 $(ARGS)
 
+# Root is needed for namespaces of the network; where they cannot be made, a line says why, and nothing is wrong.
+.PHONY: chaos
+chaos: $(VENV)/.installed-$(VERSION)-test ## ten minutes of faults on real nodes: ARGS="SECONDS SEED FOLDER"
+	@$(BIN)/python -m tests.chaos.chaos $(ARGS) || { code=$$?; [ $$code = 77 ] || exit $$code; }
+
 .PHONY: check
 check: $(VENV)/.installed-$(VERSION)-check .import/ringdict ## format, lint, types, the rooms' borders
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Any, TypeVar, cast
 
@@ -34,6 +35,7 @@ from .session import Session
 
 R = TypeVar("R")
 _TIMEVAL = struct.Struct("@ll")
+_LINGER_NOT = struct.pack("@ii", 1, 0)
 
 
 class BlockingLine:
@@ -94,6 +96,13 @@ class BlockingLine:
                 raise ConnectionResetError("the node closed the connection")
 
     def close(self) -> None:
+        self.sock.close()
+
+    def abandon(self) -> None:
+        """Close it, and have the kernel send nothing more of what is still on its way: a put that was given
+        up, and went through another node since, would arrive once the network is whole, and be the later."""
+        with suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self.sock.close()
 
 
@@ -202,10 +211,10 @@ class BlockingLines:
         return line
 
     def drop(self, contact: Contact) -> None:
-        """Close the thread's connection to a node."""
+        """Give up the thread's connection to a node."""
         line = self._local.lines.pop(contact, None)
         if line is not None:
-            line.close()
+            line.abandon()
 
     def close(self) -> None:
         """Close the connections of all threads."""

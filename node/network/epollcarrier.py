@@ -232,6 +232,10 @@ class _Ride:
 
     def ready(self, mask: int) -> None:
         """Something can be done with the socket."""
+        if mask & select.EPOLLERR:
+            # The other side has given up all that it asked and has no answer to: nobody is to do it now.
+            self.abort()
+            return
         if mask & select.EPOLLOUT:
             self.flush()
         if mask & ~select.EPOLLOUT and not self._closed:

@@ -53,8 +53,8 @@ class Client:
     def note(self, op: str, key: str, begin_ns: int, outcome: str, value: int = 0, text: str = "") -> None:
         line = json.dumps(
             {
-                "client": self.name, "op": op, "key": key, "begin_ns": begin_ns, "end_ns": time.monotonic_ns(),
-                "outcome": outcome, "value": value, "text": text,
+                "client": self.name, "op": op, "key": key, "begin_ns": begin_ns,
+                "end_ns": time.monotonic_ns(), "outcome": outcome, "value": value, "text": text,
             }
         )  # fmt: skip
         with self._lock:

@@ -28,8 +28,7 @@ class Call:
 
 
 def load(paths: Iterable[Path]) -> list[Call]:
-    """The calls of all clients, in the order in which they ended. Of a client that was killed in the middle of a
-    line, that line is missing."""
+    """The calls of all clients, in the order in which they ended, without what is no whole line."""
     calls: list[Call] = []
     for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -46,8 +45,8 @@ def export(calls: Sequence[Call], path: Path) -> None:
 
 
 def lost(calls: Iterable[Call], final: Mapping[str, int]) -> list[str]:
-    """Puts that were acknowledged, and are gone in the end. Each key is one client's, whose values grow: what is
-    there may be newer, since a put whose outcome is unknown may have happened."""
+    """Puts that were acknowledged, and are gone in the end. Each key is one client's, whose values grow: what
+    is there may be newer, since a put whose outcome is unknown may have happened."""
     acknowledged: dict[str, Call] = {}
     for call in calls:
         if call.op == "put" and call.outcome == "ok":

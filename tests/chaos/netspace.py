@@ -40,7 +40,7 @@ def obstacle() -> str:
         if shutil.which(tool) is None:
             return f"needs {tool}"
     tried = subprocess.run(
-        ["unshare", "--net", "sh", "-c", "ip link add p1 type veth peer name p2 && ip link add p3 type bridge"],
+        ["unshare", "--net", "sh", "-c", "ip link add a1 type veth peer name a2; ip link add a3 type bridge"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return "" if tried.returncode == 0 else f"no namespaces, pairs or bridges here: {tried.stderr.strip()}"

@@ -62,31 +62,22 @@ def _track(dice: Random, seconds: float, kinds: Sequence[str], nodes: int, clien
 def cuts_of(fault: Fault, nodes: int, hosts: int, primary: int) -> set[tuple[int, int]]:
     """Which host cannot send to which while a fault of the network lasts; `primary` is the node that it is
     about if that is for the ring to say."""
-    everybody = range(hosts)
     one = primary if fault.kind == "primary" else fault.target
-    others = [host for host in everybody if host != one]
-    side = [host for host in fault.side if host != one]
-    rest = [host for host in others if host not in side]
-    match fault.kind:
-        case "halves":
-            whole = [host for host in everybody if host not in fault.side]
-            return _apart(fault.side, whole)
-        case "primary":
-            # Its clients, those of the side, are cut off with it.
-            with_it = [one, *(host for host in side if host >= nodes)]
-            return _apart(with_it, [host for host in everybody if host not in with_it])
-        case "bridge":
-            return _apart(side, rest)
-        case "deaf":
-            return {(other, one) for other in range(nodes) if other != one}
-        case "mute":
-            return {(one, other) for other in range(nodes) if other != one}
-        case "one way":
-            return {(host, other) for host in side for other in rest}
-        case "clients":
-            return _apart([host for host in fault.side if host >= nodes], [one])
-    raise AssertionError(fault.kind)
+    others = {host for host in range(hosts) if host != one}
+    side = others & set(fault.side)
+    clients = {host for host in fault.side if host >= nodes}
+    peers = {host for host in others if host < nodes}
+    return {
+        "halves": lambda: _apart(set(fault.side), set(range(hosts)) - set(fault.side)),
+        # Clients of that side are cut off with it.
+        "primary": lambda: _apart({one} | clients, others - clients),
+        "bridge": lambda: _apart(side, others - side),
+        "deaf": lambda: {(other, one) for other in peers},
+        "mute": lambda: {(one, other) for other in peers},
+        "one way": lambda: {(host, other) for host in side for other in others - side},
+        "clients": lambda: _apart(clients, {one}),
+    }[fault.kind]()
 
 
-def _apart(one: Sequence[int], other: Sequence[int]) -> set[tuple[int, int]]:
+def _apart(one: set[int], other: set[int]) -> set[tuple[int, int]]:
     return {pair for a in one for b in other for pair in ((a, b), (b, a))}
