@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ringdict.client.capability import LOCKS, can
-from ringdict.node.store.operation import Pop, PutIfAbsent
 from ringdict.node.world import Address
 
 from ..process.nodes import SECRET, RealNode
@@ -40,8 +38,6 @@ READY_S_MAX: Final = 90.0
 HEALED_S_MAX: Final = 60.0
 """After the last fault, for all to be ready and to agree."""
 CLIENT: Final = Path(__file__).with_name("client.py")
-HAS_LOCKS: Final = can(PutIfAbsent) and can(Pop) and can(LOCKS)
-"""Whether clusters have atomic operations by now."""
 
 
 @dataclass
@@ -103,7 +99,7 @@ class Chaos:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("RINGDICT_")}
         for host in self._space.hosts[NODES:]:
             words = [self.url, f"c{host.number}", str(THREADS), str(self._history(host)), str(resource)]
-            words += [str(self._seed), *["locks"][:HAS_LOCKS]]
+            words.append(str(self._seed))
             self._crews.append(
                 subprocess.Popen(
                     [*host.prefix, sys.executable, str(CLIENT), *words],
@@ -227,7 +223,7 @@ class Chaos:
 def run(seconds: float, seed: int, folder: Path, say: Callable[[str], None]) -> Report:
     """One run; its history is in the folder as history.jsonl."""
     faults = schedule(seed, seconds, NODES, CLIENT_HOSTS)
-    say(f"seed {seed}, {seconds:g} s, {len(faults)} faults, {'with' if HAS_LOCKS else 'without'} locks")
+    say(f"seed {seed}, {seconds:g} s, {len(faults)} faults")
     for fault in faults:
         say(str(fault))
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
-"""The clients of one host, a thread each: `python client.py URL HOST THREADS HISTORY SOCKET SEED [locks]`.
+"""The clients of one host, a thread each: `python client.py URL HOST THREADS HISTORY SOCKET SEED`.
 
-Each does one call after the other until standard input ends, and writes a line for each to the history. Where
-clusters have atomic operations every other client claims and locks; the rest put and get."""
+Each does one call after the other until standard input ends, and writes a line for each to the history. Every
+other one claims and locks; the rest put and get."""
 
 from __future__ import annotations
 
@@ -167,14 +167,14 @@ class Locker(Client):
 
 
 def main() -> None:
-    url, host, threads, history, path, seed, *locks = sys.argv[1:]
+    url, host, threads, history, path, seed = sys.argv[1:]
     mutex = threading.Lock()
     with Path(history).open("a", encoding="utf-8", buffering=1) as file:
         clients: list[tuple[Client, Callable[[], None]]] = []
         for number in range(int(threads)):
             name = f"{host}.{number}"
             args = (url, name, f"{seed} {name}", file, mutex)
-            if locks and number % 2:
+            if number % 2:
                 locker = Locker(*args, path=path)
                 clients.append((locker, locker.work))
             else:
