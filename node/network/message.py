@@ -202,7 +202,8 @@ class Found(Reply, tag=14):
 
 class Put(Request, tag=15):
     """Store a value, whatever stands there. `floor`: the stamp must become higher than this version.
-    `relayed`: another node passed it on, and it must not be passed on again."""
+    `relayed`: another node passed it on, and it must not be passed on again; `until_ms`: until when that node
+    waits, in milliseconds since 1970 as it believes. 0: not passed on."""
 
     epoch: Natural
     dict_id: DictId
@@ -213,6 +214,7 @@ class Put(Request, tag=15):
     floor: Natural
     operation_id: bytes
     relayed: bool = False
+    until_ms: Natural = 0
 
 
 class PutMany(Request, tag=16):
@@ -226,6 +228,7 @@ class PutMany(Request, tag=16):
     floor: Natural
     operation_id: bytes
     relayed: bool = False
+    until_ms: Natural = 0
 
 
 class Touch(Request, tag=17):
@@ -239,6 +242,7 @@ class Touch(Request, tag=17):
     ack: Natural
     operation_id: bytes
     relayed: bool = False
+    until_ms: Natural = 0
 
 
 class Written(Reply, tag=18):

@@ -27,6 +27,7 @@ from ..config import (
     OPERATIONS_MAX,
     RELAY_TIMEOUT_S,
     RELAYS_MAX,
+    SKEW_MS_MAX,
     STAMPS_MAX,
     WRITE_SPAN_S,
     WRITES_BYTES_MAX,
@@ -38,7 +39,7 @@ from ..ringview import RingView
 from ..store import layout
 from ..store.entry import NO_OPERATION, DamagedEntryError, Stored, encode
 from ..store.operation import KEEP, NEVER
-from ..world import NS_PER_S, Address, NodeId
+from ..world import NS_PER_MS, NS_PER_S, Address, NodeId
 from .admission import Admission
 from .job import Job, Writing, items_of, name_of, size_of, summed_up
 from .place import place_of
@@ -106,6 +107,10 @@ class Coordinator:
         assert isinstance(request, (Put, PutMany, Touch))
         admission = self._admission
         if not admission.admits(source, request, request.epoch) or not admission.is_sound(source, request):
+            return
+        if 0 < request.until_ms < self._parts.stamper.now_ms() - SKEW_MS_MAX:
+            # This node was stopped meanwhile, or cut off: whoever passed it on has done it otherwise by now.
+            admission.refuse(source, request, Reason.UNAVAILABLE, "it comes too late")
             return
         name = name_of(request)
         answer = self._answers.get(name)
@@ -220,8 +225,10 @@ class Coordinator:
             self._carry_out(job)
 
         left_ns = max(0, job.until_ns - parts.world.now_ns())
-        request = replace(job.request, relayed=True, epoch=view.epoch)
-        parts.bus.ask(owner, request, answered, min(RELAY_NS, left_ns))
+        wait_ns = min(RELAY_NS, left_ns)
+        until_ms = parts.stamper.now_ms() + wait_ns // NS_PER_MS
+        request = replace(job.request, relayed=True, epoch=view.epoch, until_ms=until_ms)
+        parts.bus.ask(owner, request, answered, wait_ns)
 
     def _keep(self, job: Job) -> None:
         """No owner can be reached: keep a put for them."""
@@ -318,6 +325,7 @@ class Coordinator:
             above,
             job.request.ack,
             tainted=job.tainted,
+            until_ns=job.until_ns,
             ended=ended,
             overtaken=overtaken if follows else None,
         )

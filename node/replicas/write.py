@@ -10,7 +10,9 @@ Rules of this file:
    time, and it is the later one.
 4. A refusal says that nothing happened. Once a row may have been applied anywhere, the answer is that it is
    written, or that nobody knows.
-5. All of this is within one epoch. With the next one the write is begun anew (coordinator.py).
+5. No stamp is given after the time that the write has: its client has asked elsewhere since, and may have
+   written something newer, over which a late stamp would be put.
+6. All of this is within one epoch. With the next one the write is begun anew (coordinator.py).
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Write:
         drafts: at least one, of different places.
         above: the stamp must become higher than this version.
         tainted: an earlier attempt may have applied it.
+        until_ns: it gets no stamp from then on.
         ended: called once, unless the write was dropped.
         overtaken: for a write that goes by what stands there: called in place of stamping it anew, when a
             replica has something newer. Whoever is called drops the write.
@@ -62,7 +65,8 @@ class Write:
 
     __slots__ = (
         "_above", "_ack", "_attempt", "_drafts", "_ended", "_failed", "_has", "_open", "_overtaken",
-        "_parts", "_refused", "_stamp_written", "_stamps_count", "_tainted", "answered", "tainted", "view",
+        "_parts", "_refused", "_stamp_written", "_stamps_count", "_tainted", "_until_ns",
+        "answered", "tainted", "view",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +77,7 @@ class Write:
         ack: int,
         *,
         tainted: bool,
+        until_ns: int,
         ended: Ended,
         overtaken: Callable[[], None] | None = None,
     ) -> None:
@@ -86,6 +91,7 @@ class Write:
         self._overtaken = overtaken
         #: Whether it may be applied somewhere: before this write, by now.
         self._tainted = tainted
+        self._until_ns = until_ns
         self.tainted = tainted
         self.answered = False
         self.view: RingView = parts.view
@@ -121,6 +127,10 @@ class Write:
 
     def _stamp(self, partitions: Sequence[int]) -> None:
         if not self.is_current:
+            return
+        if self._parts.world.now_ns() >= self._until_ns:
+            late = "it could not be written in time"
+            self._answer(Unknown(0, late) if self.tainted else self._refusal(Reason.UNAVAILABLE, late))
             return
         floor = self._parts.tenures.floor
         above = max(self._above, *[floor(partition) for partition in partitions])

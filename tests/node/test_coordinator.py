@@ -24,6 +24,7 @@ from ringdict.node.network.message import (
     Written,
 )
 from ringdict.node.replicas.stamper import VERSION_MAX
+from ringdict.node.replicas.write import Write
 from ringdict.node.store.operation import KEEP
 from ringdict.node.world import NS_PER_MS, Address
 
@@ -322,3 +323,31 @@ def test_an_owner_that_does_not_know_the_entry_leaves_a_touch_to_another(fault: 
     reply = get(cluster, 0)
     assert isinstance(reply, Present), reply
     assert reply.expires_ms
+
+
+@pytest.mark.parametrize(("late_ms", "is_taken"), [(SKEW_MS_MAX - 50, True), (SKEW_MS_MAX + 50, False)])
+def test_what_was_passed_on_and_comes_late_is_not_carried_out(late_ms: int, is_taken: bool) -> None:
+    """Found by chaos: the primary owner was stopped, and carried out seconds later what had gone another way."""
+    cluster = Cluster()
+    until_ms = cluster.keeping(0).writers.stamper.now_ms() - late_ms
+    reply = cluster.ask(0, replace(put(cluster, b"v"), relayed=True, until_ms=until_ms))
+    assert isinstance(reply, Written) is is_taken, reply
+    assert body_at(cluster, 0) == (b"v" if is_taken else None)
+    if not is_taken:
+        assert isinstance(reply, Refused)
+        assert reply.reason == Reason.UNAVAILABLE
+
+
+@pytest.mark.parametrize("tainted", [False, True])
+def test_no_stamp_is_given_once_the_time_of_a_write_is_over(tainted: bool) -> None:
+    cluster = Cluster()
+    keeping, replies = cluster.keeping(0), list[Reply]()
+    drafts = keeping.coordinator._drafts(put(cluster, b"v"))
+    now_ns = keeping.writers.world.now_ns()
+    write = Write(
+        keeping.writers, drafts, 0, Ack.ALL, tainted=tainted, until_ns=now_ns, ended=replies.append
+    )  # fmt: skip
+    write.begin()
+    cluster.run_for(1)
+    assert [type(reply) for reply in replies] == [Unknown if tainted else Refused]
+    assert body_at(cluster, 1) is None
