@@ -327,7 +327,7 @@ def test_an_owner_that_does_not_know_the_entry_leaves_a_touch_to_another(fault: 
 
 @pytest.mark.parametrize(("late_ms", "is_taken"), [(SKEW_MS_MAX - 50, True), (SKEW_MS_MAX + 50, False)])
 def test_what_was_passed_on_and_comes_late_is_not_carried_out(late_ms: int, is_taken: bool) -> None:
-    """Found by chaos: the primary owner was stopped, and carried out seconds later what had gone another way."""
+    """Found by chaos: the primary owner was stopped, and did seconds later what had gone another way."""
     cluster = Cluster()
     until_ms = cluster.keeping(0).writers.stamper.now_ms() - late_ms
     reply = cluster.ask(0, replace(put(cluster, b"v"), relayed=True, until_ms=until_ms))
