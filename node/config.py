@@ -655,9 +655,9 @@ STAMPS_MAX = 8
 this node can, and nobody knows who is the last."""
 
 WRITE_SPAN_S = 2.0
-"""After which a write gets no stamp any more: its client has asked elsewhere after 1.2 s, and may have written
-something newer, which a late stamp would be above. No less than three owners take who do not answer, before the
-write is kept for them."""
+"""After which a write gets no stamp any more: its client has asked elsewhere after 1.2 s, and may have
+written something newer, which a late stamp would be above. No less than three owners take who do not answer,
+before the write is kept for them."""
 
 PROBE_INTERVAL_S = 0.25
 """Between two looks for peers that were taken for unreachable: one that is back is found within half a
