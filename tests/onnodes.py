@@ -19,7 +19,7 @@ MODULES = (
     "aio", "batch", "content", "dict", "ephemeral", "iteration", "lock", "mapping", "objects", "reference",
 )  # fmt: skip
 READY_S_MAX = 60.0
-"""Until three nodes are one cluster."""
+"""Until a node is there, and until three nodes are one cluster."""
 END_S_MAX = 20.0
 
 
@@ -52,7 +52,9 @@ def three_nodes(folder: Path) -> Iterator[str]:
                 if running[-1].poll() is not None or time.monotonic() > deadline_s:
                     sys.exit(f"node {number} did not come up:\n{(folder / f'{number}.log').read_text()}")
                 time.sleep(0.05)
-        yield "ringdict://" + ",".join(addresses)
+        url = "ringdict://" + ",".join(addresses)
+        wait_until_whole(url)
+        yield url
     finally:
         for each in running:
             each.terminate()
@@ -62,6 +64,26 @@ def three_nodes(folder: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 each.kill()
                 each.wait()
+
+
+def wait_until_whole(url: str) -> None:
+    """Wait until the ring is what it is to be, and each partition has a leader."""
+    from ringdict import Cluster, Dict, Error
+
+    deadline_s = time.monotonic() + READY_S_MAX
+    with Cluster(url) as cluster:
+        session = cluster.client.session
+        while True:
+            try:
+                cluster.client.blocking.run(session.refresh_anywhere(1))
+                route = session.route
+                if route is not None and len(route.contacts) == 3 and route.decree.pending is None:
+                    Dict.from_name("whole", create_if_missing=True, cluster=cluster).clear()
+                    return
+            except Error as error:
+                if time.monotonic() > deadline_s:
+                    sys.exit(f"three nodes are not one cluster yet: {error}")
+            time.sleep(0.2)
 
 
 def main(arguments: list[str]) -> int:
