@@ -40,6 +40,10 @@ LOCK_NOTICE_S = 2.0
 """How long a leader may take to say that a lock is free, before the lock is asked for again: so late is who
 waits when that leader died without a word."""
 
+LED_READS_S = 1.0
+"""So long after an atomic operation of its own a client goes through a Dict at its leaders, who have shown it
+to readers before they answered; other replicas do a fiftieth of a second later, if nothing goes wrong."""
+
 CONNECT_TIMEOUT_S = 1.0
 """For a connection and its handshake: within it whoever lives answers, under load and far away."""
 

@@ -12,6 +12,8 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from ..node.leaders.ballot import NO_BALLOT, Ballot
@@ -46,6 +48,8 @@ class Leads:
         self._over: dict[int, Ballot] = {}
         #: By node: its start, and this session's ticket there.
         self._tickets: dict[bytes, tuple[int, int]] = {}
+        #: When something was decided last, by the session's clock.
+        self.decided_s = -inf
         #: Until when one plan asks who leads, for all of them; 0: none does.
         self.asking_until_s = 0.0
         #: By holder, the attempts to take a lock that are under way: who is interrupted finds his own there.
@@ -90,6 +94,14 @@ class Leads:
     def forget_ticket(self, node: bytes) -> None:
         """That node does not know this session any more."""
         self._tickets.pop(node, None)
+
+    def shares(self, nodes: Iterable[bytes]) -> dict[bytes, int]:
+        """The partitions that each of these nodes leads, as bits: the lowest is partition 0."""
+        shares = dict.fromkeys(nodes, 0)
+        for partition, ballot in list(self._ballots.items()):
+            if ballot.node in shares:
+                shares[ballot.node] |= 1 << partition
+        return shares
 
     def retire(self, partition: int, ballot: Ballot) -> None:
         """That ballot is over."""

@@ -219,6 +219,7 @@ def _take(one: Clearing, rows: list[tuple[int, Ballot]], reply: Cleared) -> None
     assert route is not None
     one.was_sent = one.was_sent or bool(reply.done) or len(reply.not_led) < len(rows)
     one.left.difference_update(reply.done)
+    session.leads.decided_s = session.now_s()
     for partition, token in zip(reply.done, reply.tokens, strict=False):
         session.memory.clear(one.dict_id, partition, token, route.partitions)
     ballots = dict(rows)

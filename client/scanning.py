@@ -5,8 +5,9 @@ Rules of this file:
    means the same to every owner, so another can go on where one died, and in every ring: the partition of a
    key is fixed.
 2. A node is asked for the partitions of which it is the owner to ask first, in one go.
-3. What is damaged where it was read is asked of the key's other owners; so is what this client has removed.
-4. Each key comes once; none is missed that was there throughout. What is written meanwhile may come, or not.
+3. For a moment after an atomic operation of its own a client asks the leaders, where that is to be seen.
+4. What is damaged where it was read is asked of the key's other owners; so is what this client has removed.
+5. Each key comes once; none is missed that was there throughout. What is written meanwhile may come, or not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..node.network.message import Count, Counted, PageRead, Present, ReadPage, 
 from ..node.store.entry import DamagedEntryError
 from ..node.store.layout import PARTITION_BYTES
 from ..ring.partition import dict_seed, key_hash
+from .config import LED_READS_S
 from .contact import Contact
 from .errand import Errand, carry_out, in_order
 from .instruction import Plan, together
@@ -78,7 +80,14 @@ class Scanning(Errand):
 
     def candidates(self, route: Route) -> Sequence[Contact]:
         self._route = route
-        return in_order(self.row(route, self.place.first), self.session.now_s())
+        first = self.place.first
+        row = in_order(self.row(route, first), self.session.now_s())
+        leader = next((one for one, share in self.led(route).items() if share >> first & 1), None)
+        return row if leader is None else [leader, *(contact for contact in row if contact is not leader)]
+
+    def led(self, route: Route) -> dict[Contact, int]:
+        """Which partitions to ask each node for since it leads them."""
+        return led_shares(self.session, route)
 
     def row(self, route: Route, partition: int) -> Sequence[Contact]:
         return route.owners(partition) if self.reads is Reads.PRIMARY else route.nearest(partition)
@@ -86,7 +95,7 @@ class Scanning(Errand):
     def bits(self) -> bytes:
         """The partitions to ask `contact` for."""
         route, place = self._route, self.place
-        share = route.share(self.contact, self.session.now_s(), nearest=self.reads is not Reads.PRIMARY)
+        share = shares_of(self.session, route, self.contact, self.reads)
         self.asked = place.partitions & (share | 1 << place.first) & -(1 << place.first)
         return self.asked.to_bytes((route.partitions + 7) // 8, "little")
 
@@ -113,6 +122,25 @@ class Counting(Scanning):
 
     def accepts(self, reply: Reply) -> bool:
         return type(reply) is Counted
+
+
+def led_shares(session: Session, route: Route) -> dict[Contact, int]:
+    """The partitions that each node leads, as bits, where this client is to see what it has had decided."""
+    leads = session.leads
+    if session.now_s() >= leads.decided_s + LED_READS_S:
+        return {}
+    shares = leads.shares(member.member_id for member in route.decree.members)
+    contacts = zip(route.contacts, shares.values(), strict=True)
+    return {contact: share for contact, share in contacts if share and not contact.misses}
+
+
+def shares_of(session: Session, route: Route, contact: Contact, reads: Reads) -> int:
+    """The partitions to ask a node for, as bits."""
+    share = route.share(contact, session.now_s(), nearest=reads is not Reads.PRIMARY)
+    led = led_shares(session, route)
+    for bits in led.values():
+        share &= ~bits
+    return share | led.get(contact, 0)
 
 
 def page(
@@ -171,7 +199,7 @@ def count(session: Session, dict_id: bytes, reads: Reads = Reads.NEAREST) -> Pla
     left = (1 << route.partitions) - 1
     plans: list[Plan[tuple[int, int]]] = []
     for contact in route.contacts:
-        share = left & route.share(contact, session.now_s(), nearest=reads is not Reads.PRIMARY)
+        share = left & shares_of(session, route, contact, reads)
         left &= ~share
         if share:
             plans.append(_count_share(session, dict_id, share, reads))

@@ -28,7 +28,7 @@ class Admittance:
         key = act.key
         if self._admission.is_closed:
             return Reason.NOT_SERVING, "this node is going down"
-        if len(key) > KEY_BYTES_MAX:
+        if len(key) - (key[:1] == LOCK_SPACE) > KEY_BYTES_MAX:
             return Reason.TOO_LARGE, f"a key has {len(key)} bytes, and {KEY_BYTES_MAX} at the most"
         size_bytes = max(len(act.body), len(act.initial))
         if size_bytes > self._admission.value_bytes_max:
