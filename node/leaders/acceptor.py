@@ -43,6 +43,7 @@ from .forgetting import Forgetting
 from .leaderconfig import PAGE_BYTES
 from .record import Record, decode_record, encode_record
 from .shelf import Apply, Chosen, Draft, Shelf, move_sum, place
+from .untold import Untold
 
 Say = Callable[[NodeId, Message], None]
 
@@ -77,6 +78,7 @@ class Acceptor(Shelf):
         self._sticky = sticky
         self._failed = failed
         self._apply = apply
+        self.untold = Untold()
         self.forgetting = self.forgetting_class(world, self, say, self._keep, apply, self.on_prepare)
 
     def on_message(self, message: Message) -> None:
@@ -173,6 +175,7 @@ class Acceptor(Shelf):
             if old is not None and old.order >= new.order:
                 continue
             draft.changes[key] = raw
+            self.untold.accepted(partition, name)
             move_sum(draft, partition, name, None if old is None else old.order, new.order, new.token)
         return taken
 
@@ -198,6 +201,7 @@ class Acceptor(Shelf):
             record = self.record(partition, name)
             if record is not None and record.order == order:
                 chosen.append((partition, name, record))
+                self.untold.told(partition, name)
         if chosen:
             self._apply(chosen, no_more)
 

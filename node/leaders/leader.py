@@ -235,7 +235,7 @@ class Leaders:
         )
         self._beaten_ns = 0  # say so at the next look
         self.later(_FOLLOW_NS, lambda: self._ask_to_follow(partition, won))
-        self.purger.note(partition)
+        self.purger.note_lead(partition)
         if not self.leaderships[partition].open:
             self.settled(self.leaderships[partition])
 
@@ -272,9 +272,7 @@ class Leaders:
     def show(self, chosen: list[Chosen], row: tuple[NodeId, ...]) -> None:
         """Hand to readers what is chosen: here at once, to the other replicas a moment later."""
         self._apply(chosen, no_more)
-        for partition, _, record in chosen:
-            if record.body is None:
-                self.purger.note(partition)
+        self.purger.note_shown(chosen)
         self._lessons.add(chosen, row)
 
     # -- who tries when ----------------------------------------------------------------------------

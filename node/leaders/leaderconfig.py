@@ -101,6 +101,9 @@ GRANTS_MAX = 100_000
 """Locks with a time to live whose grant one leader remembers the instant of; for any other the time begins
 anew with the leadership."""
 
+UNTOLD_NAMES_MAX = 100_000
+"""Names accepted here of which it is not known that they are chosen: what a few seconds of writes leave."""
+
 PURGE_AGE_S = 60.0
 """How long a record says "absent" before it is forgotten: a key that is taken and released all the time is
 worth no purge each time."""

@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -74,6 +74,7 @@ class Leadership:
         self._settlements: dict[int, Settlement] = {}
         #: What waits for a bucket.
         self._waiting: dict[int, list[Callable[[], None]]] = {}
+        self._show_untold(lambda bucket: bucket not in self.open)
 
     def now_ns(self) -> int:
         """Of this node's clock."""
@@ -132,11 +133,20 @@ class Leadership:
     def _close(self, bucket: int) -> None:
         del self._settlements[bucket]
         self.open.discard(bucket)
+        self._show_untold(bucket.__eq__)
         if not self.open:
             self._desk.settled(self)
         for call in self._waiting.pop(bucket, []):
             if not self.ended:
                 call()
+
+    def _show_untold(self, is_settled: Callable[[int], bool]) -> None:
+        """Show what was chosen in buckets that are settled now, and of which the last leader told nobody."""
+        names = self.acceptor.untold.names(self.partition, is_settled)
+        records = [(name, self.acceptor.record(self.partition, name)) for name in names]
+        chosen = [(self.partition, name, record) for name, record in records if record is not None]
+        if chosen:
+            self._desk.show(chosen, self.electorate.row)
 
     def _when_settled(self, buckets: Sequence[int], call: Callable[[], None]) -> None:
         """Call once these buckets are settled; at once if they are."""
@@ -153,6 +163,10 @@ class Leadership:
         """A place behind all that this ballot gave so far."""
         self._sequence += 1
         return Order(self.ballot, self._sequence)
+
+    def has_decided(self, record: Record) -> bool:
+        """Whether a record that is here is none that is under way."""
+        return record.order.ballot != self.ballot or record.order.sequence <= self.decided
 
     @property
     def decided(self) -> int:
@@ -188,11 +202,6 @@ class Leadership:
     def has_room(self, name: bytes) -> bool:
         """Whether one more may wait for a key."""
         return len(self._queues.get(name, ())) < QUEUE_REQUESTS_MAX
-
-    @property
-    def names_in_use(self) -> Collection[bytes]:
-        """Of keys to which something is being done."""
-        return self._queues.keys()
 
     @property
     def is_idle(self) -> bool:

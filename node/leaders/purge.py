@@ -43,8 +43,9 @@ from .leaderconfig import (
 )
 from .leadership import Leadership
 from .record import FORGETS, Record, dict_of, size_of
+from .reshowing import Reshowing
 from .round import Rounds
-from .shelf import place
+from .shelf import Chosen, place
 from .successor import clearing
 
 _HEARD_NS = int(RESIGN_S * NS_PER_S)
@@ -65,6 +66,8 @@ class Purged(Protocol):
     heartbeats: Heartbeats
     leaderships: dict[int, Leadership]
     me: NodeId
+
+    def show(self, chosen: list[Chosen], row: tuple[NodeId, ...], /) -> None: ...
 
     def has_one_set(self, partition: int, /) -> bool: ...
 
@@ -105,11 +108,24 @@ class Purger:
         self._at: tuple[int, bytes, bool] | None = None
         #: Records forgotten by all, since the start.
         self.purged_count = 0
+        self._reshowing = Reshowing(desk)
         desk.later(self.look_ns, self._look)
 
     def note(self, partition: int) -> None:
         """Something in a partition that is led here may say "absent" from now on."""
         self._due_ns.setdefault(partition, self._desk.world.now_ns() + self.age_ms * NS_PER_MS)
+
+    def note_lead(self, partition: int) -> None:
+        """A partition is led here from now on."""
+        self.note(partition)
+        self._reshowing.lead(partition)
+
+    def note_shown(self, chosen: list[Chosen]) -> None:
+        """Readers were told of that."""
+        for partition, name, record in chosen:
+            self._desk.acceptor.untold.told(partition, name)
+            if record.body is None:
+                self.note(partition)
 
     # -- finding -----------------------------------------------------------------------------------
 
@@ -179,7 +195,7 @@ class Purger:
                 cleared = self._desk.acceptor.record(partition, dict_of(name))
                 if cleared is not None and record.born < cleared.born:
                     left = True
-                    if self._is_due(leadership, cleared, now_ms) and name not in leadership.names_in_use:
+                    if self._is_due(leadership, cleared, now_ms) and name not in leadership._queues:
                         covered.append((name, record))
                 continue
             left = True  # until another walk has seen that it is gone
@@ -205,7 +221,7 @@ class Purger:
         leadership.choose(absent, _nothing)
 
     def _is_due(self, leadership: Leadership, record: Record, now_ms: int) -> bool:
-        if record.order.ballot == leadership.ballot and record.order.sequence > leadership.decided:
+        if not leadership.has_decided(record):
             return False
         return now_ms - (record.token >> COUNTER_BITS) >= self.age_ms
 

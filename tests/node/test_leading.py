@@ -157,3 +157,26 @@ def test_a_node_that_was_away_learns_of_a_clear(cluster: Cluster) -> None:
     cluster.simulation.run_for(30)
     assert isinstance(cluster.get(at=away), Absent)
     assert cluster.node(away).keeping.replica.clearances.marks
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_leader_decided_and_told_nobody_is_shown_by_the_next_one(
+    cluster: Cluster, *, restarted: bool
+) -> None:
+    ballot = cluster.wait_ballot()
+    leader = cluster.number_of(ballot.node)
+    assert cluster.done(Verb.PUT_IF_ABSENT, b"mine").happened
+    cluster.hosts[leader].crash()  # before the moment that it gathers what it tells
+    others = [number for number in range(3) if number != leader]
+    if restarted:
+        for number in others:
+            cluster.hosts[number].crash()
+        for number in others:
+            cluster.hosts[number].start()
+    cluster.simulation.run_for(4)
+    assert cluster.wait_ballot(not_of=ballot.node)
+    cluster.simulation.run_for(2)
+    for number in others:
+        seen = cluster.get(at=number)
+        assert isinstance(seen, Present), (number, seen)
+        assert seen.body == b"mine"
