@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..gossip.config import FAST, LAN, Settings
 from ..gossip.instruction import Change
+from ..gossip.keyring import OVERHEAD_BYTES
 from ..gossip.member import Profile
 from .gossipworld import World
 
@@ -172,8 +173,8 @@ def of_join(size: int, mute: float, count: int) -> str:
 
 def of_idle(size: int, _count: int) -> str:
     seconds = {10: 240.0, 50: 240.0, 200: 60.0}.get(size, 10.0)
-    sent = idle_bytes(size, seconds=seconds)
-    return f"{sent:.0f} in {idle_datagrams(size, seconds=5.0):.1f} letters"
+    sent, letters = idle_bytes(size, seconds=seconds), idle_datagrams(size, seconds=5.0)
+    return f"{sent:.0f}, sealed {sent + letters * OVERHEAD_BYTES:.0f}, in {letters:.1f} letters"
 
 
 def of_heal(size: int, count: int) -> str:

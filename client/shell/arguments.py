@@ -82,6 +82,7 @@ class Arguments(Namespace):
     data: str | None
     secret_file: str | None
     force: bool
+    gossip: bool
     durability: str | None
     replicas: str | None
     partitions: str | None

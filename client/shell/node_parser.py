@@ -42,6 +42,7 @@ def add_ring(groups: Commands, run: Run) -> None:
     probe = status.add_mutually_exclusive_group()
     probe.add_argument("--live", action="store_true", help="only whether the first node of the URL answers")
     probe.add_argument("--ready", action="store_true", help="only whether it is ready to serve")
+    probe.add_argument("--gossip", action="store_true", help="who is alive, since when, how far away")
     ring = command(groups, "ring", "tell who owns what; with KEY, the way of one key")
     ring.add_argument("key", metavar="KEY", nargs="?", default="", help="text, or what an option says")
     ring.add_argument("--dict", metavar="NAME", help="the Dict that KEY is in")

@@ -16,12 +16,13 @@ from ...node.network.message import Absent, Get, Present, Refused
 from ...ring.member import Member
 from ...ring.partition import dict_seed, partition_of
 from ...ring.report import partition_lines, ring_lines
-from ..client import Client
+from ..client import Client, wall_ms
 from ..cluster import ENVIRONMENT_DEFAULT
 from ..keys import encode_key
 from ..naming import resolve
 from ..secretfile import secrets_from_variables
 from ..seeds import is_of_nodes, parse_seeds
+from . import gossip_table
 from .arguments import Arguments
 from .exit_code import ExitCode
 from .operator import NUMBER, Answer, Operator, Ring
@@ -60,12 +61,14 @@ def status(args: Arguments, terminal: Terminal) -> ExitCode:
         and answer.status.get("ready") is True
         for answer in answers
     )
+    views = gossip_table.views(answers)
+    agrees = agrees and len(views) <= 1
     if args.json:
         nodes = [_node_json(ring, *pair) for pair in zip(members, answers, strict=True)]
         _write_json(
             {
                 "cluster_id": ring.decree.cluster_id.hex(), "epoch": ring.decree.epoch,
-                "all_agree": agrees, "nodes": nodes,
+                "all_agree": agrees, "gossip_views": sorted(views), "nodes": nodes,
             },
             terminal,
         )  # fmt: skip
@@ -75,10 +78,14 @@ def status(args: Arguments, terminal: Terminal) -> ExitCode:
     terminal.write(
         f"cluster {ring.decree.cluster_id.hex()[:12]}  epoch {ring.decree.epoch}  "
         f"{count} of {len(members)} nodes answer, {verdict}"
+        + (f"; gossip has {len(views)} views of who is alive" if len(views) > 1 else "")
     )
-    beliefs = _beliefs(answers)
-    rows = [_row(ring, member, answer, beliefs) for member, answer in zip(members, answers, strict=True)]
-    terminal.write_table(HEAD, rows, right=NUMBERS)
+    if args.gossip:
+        _show_gossip(answers, terminal)
+    else:
+        beliefs = gossip_table.beliefs(answers)
+        pairs = zip(members, answers, strict=True)
+        terminal.write_table(HEAD, [_row(ring, *pair, beliefs) for pair in pairs], right=NUMBERS)
     for member, answer in zip(members, answers, strict=True):
         if answer.error:
             terminal.note(f"{_short(member)}: {answer.error}")
@@ -155,20 +162,16 @@ def _probe(answer: Answer, args: Arguments, terminal: Terminal) -> ExitCode:
     return ExitCode.OK if args.live or is_ready else ExitCode.NO
 
 
+def _show_gossip(answers: list[Answer], terminal: Terminal) -> None:
+    observer, rows = gossip_table.rows(answers, wall_ms())
+    if rows:
+        terminal.write(f"gossip as {observer} sees it; health and digest as each says itself")
+        terminal.write_table(gossip_table.HEAD, rows, right=gossip_table.NUMBERS)
+
+
 def _why(told: Mapping[str, object]) -> str:
     complaints = told.get("complaints")
     return "; ".join(map(str, complaints)) if isinstance(complaints, list) else ""
-
-
-def _beliefs(answers: list[Answer]) -> dict[str, str]:
-    """What gossip says of each node, in the words of all who answered, where they differ."""
-    words: dict[str, dict[str, None]] = {}
-    for answer in answers:
-        gossip = (answer.status or {}).get("gossip")
-        members = gossip.get("members") if isinstance(gossip, dict) else None
-        for member in members if isinstance(members, list) else ():
-            words.setdefault(str(member["node"]), {})[str(member["state"])] = None
-    return {node: "/".join(sorted(states)) for node, states in words.items()}
 
 
 def _row(ring: Ring, member: Member, answer: Answer, beliefs: Mapping[str, str]) -> tuple[str, ...]:

@@ -155,6 +155,30 @@ def test_where_gossip_differs_all_beliefs_are_shown(pair: Pair, capsys: pytest.C
     assert "alive/suspect" in capsys.readouterr().out
 
 
+def test_gossip_is_shown_with_since_when_how_far_and_whether_all_agree(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, sham in enumerate(pair.shams):
+        members = [
+            {
+                "node": one.hex(), "state": "alive", "service": pair.addresses[place],
+                "rtt_us": 1234 if place else None, "since_ms": 0, "generation": 5 + place, "incarnation": 77 + place,
+            }
+            for place, one in enumerate(IDS)
+        ]  # fmt: skip
+        sham.status["gossip"] |= {"node": IDS[number].hex(), "digest": "00ff", "members": members}
+    assert main(["status", "--gossip"]) == 0
+    out = capsys.readouterr().out
+    assert "gossip as 010101010101 sees it" in out
+    for word in ("SINCE", " d ", "77", "78", "1.23 ms", "00ff", *pair.addresses):
+        assert word in out
+    pair.shams[1].status["gossip"]["digest"] = "00fe"
+    assert main(["status", "--gossip"]) == 1
+    assert "gossip has 2 views of who is alive" in capsys.readouterr().out
+    assert main(["status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["gossip_views"] == ["00fe", "00ff"]
+
+
 def test_orchestrators_are_told_by_exit_codes(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--live"]) == 0
     assert main(["status", "--ready"]) == 0
