@@ -161,8 +161,8 @@ def test_gossip_is_shown_with_since_when_how_far_and_whether_all_agree(
     for number, sham in enumerate(pair.shams):
         members = [
             {
-                "node": one.hex(), "state": "alive", "service": pair.addresses[place],
-                "rtt_us": 1234 if place else None, "since_ms": 0, "generation": 5 + place, "incarnation": 77 + place,
+                "node": one.hex(), "state": "alive", "service": pair.addresses[place], "since_ms": 0,
+                "rtt_us": 1234 if place else None, "generation": 5 + place, "incarnation": 77 + place,
             }
             for place, one in enumerate(IDS)
         ]  # fmt: skip
