@@ -158,7 +158,7 @@ CLUSTER_SCENARIOS: tuple[Scenario, ...] = (
         title="put if absent, on the disks of a majority, the median call",
         operation="absent",
         timed=Runner.middle,
-        contestants=(DURABLE, GRPC, JSON, CAREFUL),
+        contestants=(DURABLE, NODES, GRPC, JSON, CAREFUL),
         targets=(Faster(1.7, GRPC), Faster(1.7, JSON), Within(2.5, CAREFUL)),
     ),
     Race(
@@ -166,7 +166,7 @@ CLUSTER_SCENARIOS: tuple[Scenario, ...] = (
         title="put if absent, on the disks of a majority, 16 threads",
         operation="absent.16",
         unit=PER_SECOND,
-        contestants=(DURABLE, GRPC, JSON),
+        contestants=(DURABLE, NODES, GRPC, JSON),
         targets=(Faster(2.5, GRPC), Faster(2.5, JSON)),
     ),
 )

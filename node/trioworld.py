@@ -45,7 +45,7 @@ from .network.timers import Timers, TrioTimer
 from .network.transport import Transport
 from .network.turn import Home, Turn, Turns
 from .served.datafolder import DataFolder, OpenStorage
-from .world import NS_PER_S, Address, Dice, Factory, Identity, Process, Storage
+from .world import Address, Dice, Factory, Identity, Process, Storage
 
 log = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ class TrioWorld:
 
     def due_ns(self) -> int:
         """For the carrier: see `Turns`."""
-        return -self._timers.late_ns() if self._timers.heap else NS_PER_S
+        return -self._timers.late_ns()
 
     def _deliver(self, source: Address, frame: bytes) -> None:
         if self._alive and self._process is not None:

@@ -42,8 +42,13 @@ class Timers:
         return timer
 
     def late_ns(self) -> int:
-        """For how long a call has been due; below 0: none is."""
-        return self.clock.now_ns() - self.heap[0][0] if self.heap else -1
+        """For how long a call has been due; below 0: none is, for so long."""
+        heap = self.heap
+        while heap and heap[0][2].callback is None:
+            heappop(
+                heap
+            )  # it was cancelled, as most are: a question's time is over long after its answer came
+        return self.clock.now_ns() - heap[0][0] if heap else -NS_PER_S
 
     def run_due(self) -> None:
         """Make each call that is due. One that is added meanwhile waits for the next time."""
