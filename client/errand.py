@@ -133,8 +133,13 @@ class Trail:
         return "; ".join([*self.refusals.values(), *self.misses]) or "there was no time"
 
 
-def carry_out(errand: Errand) -> Plan[Reply]:
-    """Ask until it is answered.
+Early = tuple[Contact, Reply | Miss]
+"""Whom the caller has asked already, and what came."""
+
+
+def carry_out(errand: Errand, deadline_s: float = 0.0, early: Early | None = None) -> Plan[Reply]:
+    """Ask until it is answered. `deadline_s`: until when, by the session's clock; 0: as long as an operation
+    may take.
 
     Raises:
         RequestTimeoutError, OutcomeUnknownError: of a write: it may or may not have happened.
@@ -142,14 +147,15 @@ def carry_out(errand: Errand) -> Plan[Reply]:
         DictGoneError, DamagedEntryError, MismatchError: see there.
     """
     session = errand.session
-    trail = Trail(session.now_s() + session.timeout_s)
+    trail = Trail(deadline_s or session.now_s() + session.timeout_s)
     pause_s = 0.0
     while True:
         route = session.route
         if route is None:
             route = yield from session.find_route(trail.deadline_s)
         trail.begin_pass()
-        reply = yield from _pass_over(errand, route, trail)
+        reply = yield from _pass_over(errand, route, trail, early)
+        early = None
         if reply is None:
             reply = errand.settle(trail)
         if reply is not None:
@@ -165,7 +171,7 @@ def carry_out(errand: Errand) -> Plan[Reply]:
             yield from session.refresh_anywhere(min(READ_PATIENCE_S, trail.deadline_s - session.now_s()))
 
 
-def _pass_over(errand: Errand, route: Route, trail: Trail) -> Plan[Reply | None]:
+def _pass_over(errand: Errand, route: Route, trail: Trail, early: Early | None) -> Plan[Reply | None]:
     """Ask each candidate once, until one answers. None: none did, or there is a newer ring."""
     session = errand.session
     candidates = errand.candidates(route)
@@ -182,8 +188,11 @@ def _pass_over(errand: Errand, route: Route, trail: Trail) -> Plan[Reply | None]
                 return None
         patience_s = contact.begin(now_s, min(left_s, errand.patience_s), others=place < last)
         errand.contact = contact
-        request = errand.request(session.number(), route.epoch)
-        reply: Reply | Miss = yield Ask(contact, request, patience_s, careful=errand.writes)
+        if early is not None and early[0] is contact:
+            reply: Reply | Miss = early[1]
+        else:
+            request = errand.request(session.number(), route.epoch)
+            reply = yield Ask(contact, request, patience_s, careful=errand.writes)
         if type(reply) is Miss:
             contact.miss(session.now_s())
             trail.miss(contact, reply)
