@@ -690,3 +690,7 @@ CLEAR_ROWS_MAX = 512
 
 CLEAR_SCAN_ROWS = 4_096
 """Marks of clears read at one time, at a start."""
+
+INHERIT_ROWS_MAX = 1_024
+"""Entries looked at at one time, for what a folder brings along into a cluster: some 3 ms, one sync for all
+records that they make."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..exception import Error
 from .keeping import Keeping
 from .leaders.admittance import Admittance
+from .leaders.inheritance import Inheritance
 from .leaders.leader import Leaders
 from .leaders.plane import PlainPlane
 from .leaders.showing import Showing
@@ -33,6 +35,7 @@ class Leading:
         presence: Presence,
         heard: Callable[[NodeId, Mark], None],
     ) -> None:
+        self._world, self._decisions, self._keeping = world, decisions, keeping
         self._presence = presence
         stamper = keeping.stamper
         self._plane = PlainPlane(world, keeping.bus, keeping.replica, stamper, heard)
@@ -54,6 +57,12 @@ class Leading:
         """Go by a newer ring."""
         self._plane.set_view(view)
         self.leaders.set_view(view)
+
+    def inherit(self, partitions: int, done: Callable[[Error | None], None]) -> None:
+        """Take over what an embedded store left in this node's folder; for who founds a cluster, before."""
+        keeping = self._keeping
+        now_ms = keeping.stamper.now_ms
+        Inheritance(self._world, self._decisions, keeping.entries, now_ms, partitions, done).begin()
 
     def is_settled(self, partition: int) -> bool:
         """Whether this node leads a partition, and its present replicas know all that former ones may."""

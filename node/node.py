@@ -140,9 +140,7 @@ class Node:
             me.node, MemberState.JOINING, weight=settings.weight, zone=settings.zone, address=me.address
         )
         if settings.founds and self.epochs.view is None:
-            cluster_id = self._world.dice("cluster").randbytes(16)
-            partitions = founding_partitions(self.keeping.entries, settings.partitions)
-            self.epochs.found(cluster_id, member, partitions, settings.replicas, self._founded)
+            self._found(member)
         elif has_entries(self.keeping.entries) and self.epochs.view is None:
             self.complaint = (
                 "there are entries in this folder: it may found a cluster, and cannot join one. "
@@ -150,6 +148,19 @@ class Node:
             )
         else:
             self.epochs.request_join(member, self._others)
+
+    def _found(self, member: Member) -> None:
+        """Begin a cluster, with what the folder brings along."""
+        replicas, cluster_id = self._settings.replicas, self._world.dice("cluster").randbytes(16)
+        partitions = founding_partitions(self.keeping.entries, self._settings.partitions)
+
+        def inherited(error: Error | None) -> None:
+            if error is None:
+                self.epochs.found(cluster_id, member, partitions, replicas, self._founded)
+            else:
+                self._founded(error)
+
+        self.leading.inherit(partitions, inherited)
 
     def _founded(self, error: Error | None) -> None:
         if error is not None:

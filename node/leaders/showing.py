@@ -8,7 +8,8 @@ Rules of this file:
 3. A time to live ends for readers at the token's instant plus itself. What decides who may take the key next
    is the leader's own clock alone.
 4. What a `clear` made is an entry of a key that no user has (node/replicas/clearances.py).
-5. Locks and the catalogue are no entries.
+5. Locks and the catalogue are no entries. The entry of a lock that an embedded store left is removed when it
+   is released.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..replicas.clearances import ClearKeys
 from ..replicas.replica import Replica
 from ..replicas.stamper import Stamper
 from ..store.entry import ATOMIC, TOMBSTONE, Stored, encode
-from ..store.layout import CATALOGUE, DICT_ID_BYTES
+from ..store.layout import CATALOGUE, DICT_ID_BYTES, LOCK_SPACE
 from ..world import World
 from .plane import is_shown, place_of
 from .record import Record
@@ -52,6 +53,8 @@ class Showing:
             if len(name) == DICT_ID_BYTES and name != CATALOGUE:
                 clear = name + self._keys.key(name, partition, self._replica.partitions)
                 rows.append((place_of(partition, clear), entry_of(clear, replace(record, body=None))))
+            elif name[DICT_ID_BYTES:][:1] == LOCK_SPACE:
+                self._let_go(place_of(partition, name), record)
             elif is_shown(name) and record.token:
                 rows.append((place_of(partition, name), entry_of(name, record)))
         if not rows:
@@ -67,6 +70,17 @@ class Showing:
                 self._world.trace("not shown", why=str(error))
 
         self._replica.apply(rows, shown)
+
+    def _let_go(self, place: bytes, record: Record) -> None:
+        """An embedded store may have left a lock there: whoever has the folder after this node must not take
+        it for held, once it was released."""
+        storage = self._replica.storage
+        if record.body is None and storage.get(place) is not None:
+            storage.commit({place: None}, _ignore)
+
+
+def _ignore(_error: Error | None) -> None:
+    """A full disk keeps it: then it is held too long, which harms nobody."""
 
 
 def entry_of(name: bytes, record: Record) -> bytes:

@@ -5,11 +5,13 @@ Rules of this file:
    embedded writers stop at the first write after it was made, wherever they were.
 2. The node keeps up neither counters nor the expiry index (see recount.py), and sweeps nothing: when a value
    may go, all replicas decide together.
-3. What a clear or a deletion left behind goes before the node serves: others must never hear of it.
+3. What a clear or a deletion left behind goes before the node serves, and so do locks whose time is over, or
+   whose holder died with the host: others must never hear of it.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from fcntl import flock
 from pathlib import Path
@@ -21,6 +23,9 @@ from ..disk.durability import Durability
 from ..disk.environment import MapFullError
 from ..disk.gate import UNLOCK, BusyError
 from ..store import layout
+from ..store.catalogue import records
+from ..store.entry import body_of
+from ..store.grant import Grant
 from ..store.meta import partitions_of
 from ..store.store import Store
 from ..store.sweeper import marker
@@ -67,6 +72,7 @@ class ServedStore(Store):
         """
         self.open()
         self.run(self._take_over)
+        self.run(_drop_old_locks)
         while self._is_untidy():
             self.run(self._sweeper.stretch)
 
@@ -129,3 +135,26 @@ class ServedStore(Store):
             except BusyError:
                 if is_over():
                     raise
+
+
+def _drop_old_locks(transaction: WriteTransaction) -> None:
+    """Remove the locks that nobody holds any more, as only this host can tell. They are in no counter."""
+    dict_ids = [dict_id for dict_id, _ in records(transaction.raw)]
+    cursor = transaction.raw.cursor()
+    for dict_id in dict_ids:
+        for partition in layout.PARTITION_NAMES:
+            prefix = dict_id + partition + layout.LOCK_SPACE
+            found = cursor.set_range(prefix)
+            while found and cursor.key().startswith(prefix):
+                if _is_over(cursor.value(), transaction):
+                    found = cursor.delete()
+                    transaction.writes += 1
+                else:
+                    found = cursor.next()
+
+
+def _is_over(raw: bytes, transaction: WriteTransaction) -> bool:
+    try:
+        return Grant.decode(body_of(raw)).over(transaction.host)
+    except struct.error:
+        return False  # it is damaged: whoever takes it over will see
