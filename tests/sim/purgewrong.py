@@ -88,7 +88,7 @@ LINEARIZABLE = "every_key_is_linearizable"
 
 MUTANTS: Mapping[str, Mutant] = {
     "PurgedByMajority": Mutant(seeds_max=12, check=LINEARIZABLE, profile="usurp"),
-    "PurgedUnshown": Mutant(seeds_max=3, check="plain_values_are_popped_once", profile="usurp"),
+    "PurgedUnshown": Mutant(seeds_max=20, check="plain_values_are_popped_once", profile="usurp"),
     "LeavingsKept": Mutant(seeds_max=30, check="NoFork", profile="default"),
     "PurgedInSpiteOfFormer": Mutant(seeds_max=60, check="plain_values_are_popped_once", profile="usurp"),
 }
@@ -97,5 +97,5 @@ UNCAUGHT: Mapping[str, Mutant] = {
     "StragglersTaken": Mutant(seeds_max=200, check=LINEARIZABLE, profile="usurp"),
     "ForgottenIsNever": Mutant(seeds_max=200, check=LINEARIZABLE, profile="usurp"),
 }
-"""Not caught in 120 seeds or fewer: it takes a message that overtakes a removal and its purge, or a lost answer
-to an operation whose key is purged before it is asked for. tests/node/test_forgetting.py shows them."""
+"""Not caught in 120 seeds or fewer: it takes a message that overtakes a removal and its purge, or a lost
+answer to an operation whose key is purged before it is asked for. tests/node/test_forgetting.py shows them."""
