@@ -15,7 +15,13 @@ from typing import Protocol
 from ...exception import Error, InvalidError, NoQuorumError, OutcomeUnknownError, StoreFullError
 from ...ring.codec import encode_decree
 from ...ring.partition import dict_seed, key_hash
-from ..config import DICT_NAME_CHARS_MAX, PAGE_BYTES_MAX, RECORD_BYTES_MAX, STORAGE_KEY_BYTES_MAX
+from ..config import (
+    DICT_NAME_CHARS_MAX,
+    KEY_BYTES_MAX,
+    PAGE_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    STORAGE_KEY_BYTES_MAX,
+)
 from ..network.bus import Bus
 from ..network.leadermessage import EndDict, Ended
 from ..network.message import (
@@ -192,8 +198,20 @@ class Service:
 
     def _on_get(self, source: Address, request: Request) -> None:
         assert isinstance(request, Get)
-        if self._may_read(source, request, [request.key]):
-            self._admission.with_dict(source, request, request.dict_id, lambda: self._get(source, request))
+        # What most questions are: each step stands in the way of many others.
+        admission, key, dict_id = self._admission, request.key, request.dict_id
+        if not admission.admits(source, request, request.epoch):
+            return
+        is_sound = key[:1] >= layout.KEY_SPACE and len(key) <= KEY_BYTES_MAX
+        if not is_sound and not admission.is_sound(source, request):
+            return
+        partition = key_hash(dict_seed(dict_id), key) & admission.view.decree.partitions - 1
+        if not self._is_served(source, request, (partition,)):
+            return
+        if admission.knows(dict_id):
+            self._get(source, request)
+        else:
+            admission.with_dict(source, request, dict_id, lambda: self._get(source, request))
 
     def _get(self, source: Address, request: Get) -> None:
         try:
@@ -231,15 +249,16 @@ class Service:
             rows.append((stamp, None if entry is None else entry.body))
         self._bus.tell(source, Found(request.number, rows))
 
-    def _may_read(self, source: Address, request: Get | GetMany, keys: Sequence[bytes]) -> bool:
+    def _may_read(self, source: Address, request: GetMany, keys: Sequence[bytes]) -> bool:
         admission = self._admission
         if not admission.admits(source, request, request.epoch) or not admission.is_sound(source, request):
             return False
         seed, mask = dict_seed(request.dict_id), admission.view.decree.partitions - 1
-        return self._is_served(source, request, {key_hash(seed, key) & mask for key in keys})
+        served = sorted({key_hash(seed, key) & mask for key in keys})
+        return self._is_served(source, request, served)
 
-    def _is_served(self, source: Address, request: Request, partitions: set[int]) -> bool:
-        for partition in sorted(partitions):
+    def _is_served(self, source: Address, request: Request, partitions: Sequence[int]) -> bool:
+        for partition in partitions:
             if not self._owned >> partition & 1:
                 return self._admission.refuse(source, request, Reason.NOT_OWNER, "not kept here")
             if not self._serving(partition):
@@ -277,7 +296,7 @@ class Service:
             return self._admission.refuse(source, request, Reason.INVALID, "no such stretch")
         wanted = int.from_bytes(request.partitions, "little")
         return self._is_served(
-            source, request, {partition for partition in range(count) if wanted >> partition & 1}
+            source, request, [partition for partition in range(count) if wanted >> partition & 1]
         )
 
 

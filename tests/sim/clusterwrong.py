@@ -106,7 +106,7 @@ class DeafAndUntenured(Untenured):
 class Generous(WatchedService):
     """Answers for what it does not own."""
 
-    def _is_served(self, source: Address, request: Request, partitions: set[int]) -> bool:
+    def _is_served(self, source: Address, request: Request, partitions: Sequence[int]) -> bool:
         return True
 
 
