@@ -55,7 +55,7 @@ class Launch:
     #: Where it listens, and where others reach it: an IP address and a port each.
     listen: Address
     address: Address
-    #: Nodes to begin with.
+    #: Nodes to begin with, by address or by a name that may have many.
     join: tuple[Address, ...]
     #: Whether to found a cluster, if this node belongs to none yet.
     found: bool
@@ -138,7 +138,7 @@ def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
     return Launch(
         listen=listen,
         address=address,
-        join=_resolved_all(join, address) if join else (),
+        join=_names(join) if join else (),
         found=found,
         data=Path(words.text("data") or _data_folder()),
         secrets=secrets,
@@ -173,19 +173,12 @@ def _resolved(text: str) -> list[Address]:
     return list(dict.fromkeys(join_address(str(row[4][0]), port) for row in rows))
 
 
-def _resolved_all(text: str, me: Address) -> tuple[Address, ...]:
-    """Those of a list that can be looked up, without this node itself."""
-    found: dict[Address, None] = {}
-    errors: list[UnavailableError] = []
-    for word in text.split(","):
-        try:
-            found |= dict.fromkeys(_resolved(word.strip()))
-        except UnavailableError as error:
-            errors.append(error)
-    if errors and not found:
-        raise errors[0]
-    found.pop(me, None)
-    return tuple(found)
+def _names(text: str) -> tuple[Address, ...]:
+    """Those of a list, host and port each. They are looked up while the node runs, again and again."""
+    names = tuple(dict.fromkeys(Address(word.strip()) for word in text.split(",")))
+    for name in names:
+        split_address(name)
+    return names
 
 
 def _secrets(words: _Words, environ: Mapping[str, str]) -> tuple[Secrets, SecretFile | None]:
@@ -246,7 +239,7 @@ async def _serve(launch: Launch) -> str | None:
         return b"" if view is None else view.decree.cluster_id
 
     settings = NodeSettings(
-        founds=launch.found, seeds=launch.join, replicas=launch.replicas, weight=launch.weight,
+        founds=launch.found, replicas=launch.replicas, weight=launch.weight,
         partitions=launch.partitions, value_bytes_max=launch.value_bytes_max,
         zone=launch.zone, version=__version__, durability=launch.durability,
         keyring=keyring_of(launch.secrets, GOSSIP_LABEL),

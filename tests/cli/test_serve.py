@@ -74,7 +74,7 @@ def test_what_makes_no_sense_is_refused_in_words(options: dict[str, str | bool])
         said({"RINGDICT_FOUND": "perhaps"})
 
 
-def test_names_are_looked_up_and_some_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_nodes_to_join_stay_names_and_its_own_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def lookup(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         if host == "gone.example":
             raise OSError("no such name")
@@ -82,10 +82,12 @@ def test_names_are_looked_up_and_some_may_be_missing(monkeypatch: pytest.MonkeyP
         return [(2, 1, 6, "", (one, port)) for one in hosts]
 
     monkeypatch.setattr("socket.getaddrinfo", lookup)
-    launch = said(listen="10.0.0.1:7", join="nodes.example:7,gone.example:7")
-    assert launch.join == ("10.0.0.2:7",)  # without itself
+    launch = said(listen="10.0.0.1:7", join="nodes.example:7, gone.example:7,nodes.example:7")
+    assert launch.join == ("nodes.example:7", "gone.example:7")  # it may come: looked up for ever
     with pytest.raises(UnavailableError, match=r"gone\.example"):
-        said(join="gone.example:7")
+        said(listen="gone.example:7")
+    with pytest.raises(InvalidError, match="host:port"):
+        said(join="nodes.example:7,nodes")
     launch = said(listen="0.0.0.0:7", advertise="nodes.example:9")  # a container
     assert (launch.listen, launch.address) == ("0.0.0.0:7", "10.0.0.1:9")
 

@@ -15,9 +15,11 @@ import pytest
 
 from ringdict import Dict
 from ringdict.exception import Error
+from ringdict.node.network.sockets import free_address
+from ringdict.node.world import Address
 
 from ..node.caller import RawClient
-from .nodes import SECRET, RealCluster, wait_until
+from .nodes import SECRET, RealCluster, RealNode, wait_until
 
 
 @pytest.fixture
@@ -142,6 +144,17 @@ def test_a_fourth_node_joins_under_load(cluster: RealCluster) -> None:
         load.runs_on()
     assert not load.errors
     load.check(cluster)
+    assert "4 of 4 nodes answer" in cluster.command("status", code=None)
+
+
+@pytest.mark.deep
+def test_a_node_joins_through_a_name_and_outlives_one_that_is_none(cluster: RealCluster) -> None:
+    port = cluster.nodes[0].address.rpartition(":")[2]
+    seeds = [Address("nobody.invalid:7447"), Address(f"localhost:{port}")]
+    named = RealNode(cluster.folder / "named", free_address(), seeds)
+    cluster.nodes.append(named)
+    named.start()
+    cluster.wait_ready()
     assert "4 of 4 nodes answer" in cluster.command("status", code=None)
 
 
