@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
     """Run them."""
     here = Path(__file__).resolve().parent / "client"
     modules = [str(here / f"test_{name}.py") for name in MODULES]
+    modules.append(str(here.parent / "examples" / "test_recipes.py"))
     with tempfile.TemporaryDirectory(prefix="ringdict-nodes-") as folder, three_nodes(Path(folder)) as url:
         command = [sys.executable, "-m", "pytest", "--on-nodes", url, "-m", "not deep", *modules, *arguments]
         return subprocess.run(command, check=False).returncode

@@ -55,7 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """On nodes, leave out what is about embedded stores."""
     if config.getoption("--on-nodes") is None:
         return
-    kept = [item for item in items if is_for_nodes(item)]
+    here = Path(__file__).parent
+    kept = [item for item in items if not item.path.is_relative_to(here) or is_for_nodes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 

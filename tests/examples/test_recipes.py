@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
+from uuid import uuid4
 
 import pytest
 
@@ -57,8 +58,13 @@ class Actor:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
+def home(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store of its own, or an environment of its own on the nodes that the tests are run on."""
     with isolated_home(tmp_path / "home") as folder:
+        url: str | None = request.config.getoption("--on-nodes")
+        if url is not None:
+            monkeypatch.setenv("RINGDICT_URL", url)
+            monkeypatch.setenv("RINGDICT_ENVIRONMENT", f"t{uuid4().hex[:16]}")
         yield folder
 
 
