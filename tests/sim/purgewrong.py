@@ -98,5 +98,5 @@ UNCAUGHT: Mapping[str, Mutant] = {
     "ForgottenIsNever": Mutant(seeds_max=200, check=LINEARIZABLE, profile="usurp"),
 }
 """Not caught in 120 seeds or fewer: it takes a message that overtakes a removal and its purge, or a lost
-answer to what was done to a key that is purged before it is asked for. tests/node/test_forgetting.py has them.
+answer to what was done to a key that is purged before anybody asks. tests/node/test_forgetting.py has them.
 """
