@@ -95,7 +95,10 @@ class Undemanding(ClusterClient):
 
 
 class TwoSides(ThreeNodes):
-    """Three nodes that are cut in two, with clients on both sides, and nothing else that goes wrong."""
+    """Three nodes that are cut in two, with clients on both sides, and nothing else that goes wrong: for the
+    profile "lossless". A side of one node whose clients lose three answers in a row, or that all wait for a
+    majority, is served nothing for 3 seconds, and nobody did anything wrong.
+    """
 
     clients_count = 8
     span_s = 26.0
@@ -104,6 +107,21 @@ class TwoSides(ThreeNodes):
     kinds: ClassVar[Sequence[type[Kind]]] = (Halves,)
     client_class = Undemanding
     checks = (*SAFE, both_sides_serve)
+
+
+class Demanding(ClusterClient):
+    """A client of which each put needs a majority."""
+
+    majority_ratio = 0.43
+
+
+class ClocksApart(ThreeNodes):
+    """Three nodes that are cut off in turn, whose clocks jump, and clients that want a majority: what one
+    coordinated while another was away is far ahead of that one's clock."""
+
+    without = frozenset(KINDS) - {"isolate", "clock-jump"}
+    client_class = Demanding
+    checks = SAFE
 
 
 class SafetyAlone(ThreeNodes):

@@ -45,6 +45,8 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "calm": Profile(loss=0, duplication=0, replay=0, late=0, rate_factor=0),
     "default": Profile(),
+    # Faults as by default, and no frame is lost, late or doubled but by them.
+    "lossless": Profile(loss=0, duplication=0, replay=0, late=0),
     "harsh": Profile(duplication=0.20, replay=0.11, rate_factor=2.0, zero_ratio=0.15),
     # Little but power cuts that hit a write.
     "power": Profile(rate_factor=6.0, zero_ratio=0.97, always=("crash-before-sync",)),
