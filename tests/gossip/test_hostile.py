@@ -4,6 +4,9 @@ end."""
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -263,3 +266,13 @@ def test_damaged_letters_of_a_real_cluster_break_nothing(dice: random.Random, se
         world.run(0.05)
     world.validate = False
     assert sum(node.core.counters().get("letters_rejected", 0) for node in world.live) > 0
+
+
+@pytest.mark.deep
+def test_bytes_that_are_led_by_what_they_reach_break_nothing() -> None:
+    pytest.importorskip("atheris", reason="atheris is not installed, and not to be had for every Python")
+    fuzzed = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzz.py")), "20"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert fuzzed.returncode == 0, fuzzed.stderr[-3000:]
