@@ -61,8 +61,13 @@ class LocalReader:
         if look is NOT_HERE:
             return NOT_HERE
         memory = self._memory
-        if memory.look(key_hash) == look[0] and not memory.clears:  # the commonest case: that was seen before
-            return look[1]
+        if not memory.clears:  # the commonest cases: that was seen before, or nothing of the key
+            known = memory.look(key_hash)
+            if known == look[0]:
+                return look[1]
+            if known is None and look[1] is not None and not look[2] and reads is not Reads.ANY:
+                memory.see_first(key_hash, look[0])
+                return look[1]
         return look[1] if self._accepts(dict_id, look, key_hash, reads) else NOT_HERE
 
     def read_many(

@@ -92,6 +92,16 @@ class Memory:
         else:
             young[key_hash] = (*stamp, expires_s) if expires_s else stamp
 
+    def see_first(self, key_hash: int, stamp: Stamp) -> None:
+        """As `see`, of a key of which nothing is remembered, and of an entry that does not expire."""
+        young = self._young
+        if len(young) >= self.keys_max:
+            self._old, self._young = young, {}
+            young = self._young
+        young[key_hash] = stamp
+        if stamp[0] > self.floor:
+            self.floor = stamp[0]
+
     def see_perhaps_expiring(self, key_hash: int, stamp: Stamp) -> None:
         """As `see`, of an answer that does not say whether the entry expires."""
         known = self.look(key_hash)

@@ -99,6 +99,8 @@ def decode(raw: bytes, key_hash: int) -> Stored:
     """
     verify(raw, key_hash)
     flags, version, node, touch, expires_ms = BEHIND.unpack_from(raw, CHECKSUM_BYTES)
+    if not flags & EXTRAS:  # as most entries are
+        return Stored(flags, version, node, touch, expires_ms, NO_OPERATION, b"", raw[HEADER_BYTES:])
     operation_id = (
         raw[HEADER_BYTES : HEADER_BYTES + OPERATION_ID_BYTES] if flags & OPERATION else NO_OPERATION
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from random import Random
 
 import pytest
 import trio
@@ -46,17 +47,6 @@ class Turns:
             self.posted.pop()()
 
 
-class Dice:
-    def randbytes(self, n: int) -> bytes:
-        return bytes(n)
-
-    def random(self) -> float:
-        return 0.5
-
-    def randrange(self, stop: int) -> int:
-        return stop // 2
-
-
 @pytest.fixture
 def turns() -> Turns:
     return Turns()
@@ -66,7 +56,7 @@ def turns() -> Turns:
 def carrier(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> EpollCarrier:
     monkeypatch.setattr(epollcarrier, "NAP_S", LONG_S)
     clock, address = SystemNanosecondClock(), free_address()
-    board = Switchboard(Credentials(address), Dice(), lambda *_: None, clock.now_ns, lambda *_: None)
+    board = Switchboard(Credentials(address), Random(1), lambda *_: None, clock.now_ns, lambda *_: None)
     return EpollCarrier(SocketTransport(address), board, turns, clock)
 
 
