@@ -223,8 +223,10 @@ def a_healed_core_serves(run: Finished) -> str | None:
     if 2 * len(there) <= len(newest.members):
         return None  # the others of the core never came to join
     numbers = {newest.decree.number_of(member.member_id) for member in there}
-    if not all(numbers & set(row) for row in newest.decree.table.rows()):
-        return None  # what is lost was somebody's only copy: the others had not taken it over yet
+    if not all(2 * len(numbers & set(row)) > len(row) for row in newest.decree.table.rows()):
+        return (
+            None  # of some keys a majority is lost: who wants one, or the only copy, waits as long as it may
+        )
     return progress(PROGRESS_S)(run)
 
 
