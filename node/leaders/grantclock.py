@@ -3,20 +3,25 @@
 Rules of this file:
 1. Time is that of this node's own clock, and begins when the grant was proposed here, or else with the
    leadership: a new leader lets every grant have its whole time again.
+2. An entry that can be seen still, since a plain put or touch gave it longer to live, is not over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..world import NS_PER_MS
 from .leaderconfig import GRANTS_MAX, TTL_MARGIN_RATIO
+from .plain import PlainEntry
 from .record import Record
 
 
 class GrantClock:
-    """Of one leadership."""
+    """Of one leadership. `peek` tells what is seen of a name."""
 
-    def __init__(self, begun_ns: int) -> None:
+    def __init__(self, begun_ns: int, peek: Callable[[bytes], PlainEntry | None]) -> None:
         self._begun_ns = begun_ns
+        self._peek = peek
         #: By name: the grant's token, and when it was granted or extended.
         self._granted: dict[bytes, tuple[int, int]] = {}
 
@@ -35,4 +40,7 @@ class GrantClock:
         token, since_ns = self._granted.get(name, (0, 0))
         if token != held.token:
             since_ns = self._begun_ns
-        return now_ns - since_ns >= int(held.ttl_ms * NS_PER_MS * (1 + TTL_MARGIN_RATIO))
+        if now_ns - since_ns < int(held.ttl_ms * NS_PER_MS * (1 + TTL_MARGIN_RATIO)):
+            return False
+        seen = self._peek(name)
+        return seen is None or seen.version < held.token

@@ -69,7 +69,7 @@ class Leadership:
         self._queues: dict[bytes, deque[Work]] = {}
         self._clears = Clears(self, self._resume)
         self.waits = Waits(self.now_ns, self._holder)
-        self._grants = GrantClock(self.begun_ns)
+        self._grants = GrantClock(self.begun_ns, lambda name: desk.plain.peek(partition, name))
         self.open = self._unsettled()
         self._settlements: dict[int, Settlement] = {}
         #: What waits for a bucket.

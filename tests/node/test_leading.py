@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringdict.node.network.leadermessage import Freed, Verb, Wait
-from ringdict.node.network.message import Absent, Count, Counted, Present, Reason, Refused, Written
+from ringdict.node.network.message import Absent, Count, Counted, Present, Reason, Refused, Touch, Written
 from ringdict.node.world import NS_PER_S, NodeId
 
 from .leading import KEY, Cluster
@@ -180,3 +180,19 @@ def test_what_a_leader_decided_and_told_nobody_is_shown_by_the_next_one(
         seen = cluster.get(at=number)
         assert isinstance(seen, Present), (number, seen)
         assert seen.body == b"mine"
+
+
+def test_a_time_to_live_ends_for_all_and_a_touch_lengthens_it(cluster: Cluster) -> None:
+    assert cluster.done(Verb.PUT_IF_ABSENT, b"mine", ttl_ms=1_000).happened
+    assert not cluster.done(Verb.PUT_IF_ABSENT, b"yours").happened
+    cluster.simulation.run_for(1.3)
+    assert isinstance(cluster.get(), Absent)
+    assert cluster.done(Verb.PUT_IF_ABSENT, b"yours", ttl_ms=1_000).happened
+    ballot = cluster.ballot()
+    assert ballot is not None
+    leader = cluster.number_of(ballot.node)
+    touch = Touch(0, cluster.decree().epoch, cluster.dict_id, KEY, 5_000, 0, 0, cluster.next_id())
+    assert isinstance(cluster.ask(leader, touch), Written)
+    cluster.simulation.run_for(2)
+    assert isinstance(cluster.get(), Present)
+    assert not cluster.done(Verb.PUT_IF_ABSENT, b"theirs").happened
