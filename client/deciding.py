@@ -5,8 +5,8 @@ Rules of this file:
    way of others: it is carried out once. Under another it is sent only after that ballot's leader said that
    it was not carried out, and never will be.
 2. What may have happened is resolved by `cancel`, which finds it, or sees to it that it never happens: what
-   is said to the caller stays true. Where it is not in effect, and never will be, it is asked for anew. (What
-   it had stored may have been taken away meanwhile, by somebody else: then it is stored twice.)
+   is said to the caller stays true. Where it never happened it is asked for anew. Where it may have been in
+   effect for a while it is not: what one call stored is never taken away twice.
 3. What does no harm a second time (reading, releasing and extending by token, `cancel`) is simply asked for
    anew, as another operation.
 4. Until the end of an operation's time its outcome is looked for; only then is it unknown.
@@ -57,6 +57,9 @@ class Deciding:
         self.initial = initial
         self.version = version
         self.ttl_ms = ttl_ms
+        #: Whether to ask anew where `cancel` says that it is not in effect and never will be, though it may
+        #: have been in effect for a while; else only if it never was.
+        self.again = False
         self.leads = session.leads
         self.serial = 0
         self.operation_id = b""
@@ -266,6 +269,7 @@ def _settle(one: Deciding, deadline_s: float) -> Plan[Acted | None]:
 
     Raises:
         OutcomeUnknownError: nobody knows, or not in time.
+        UnavailableError: it is not in effect, and never will be.
     """
     if one.unknowns >= UNKNOWNS_MAX:
         raise OutcomeUnknownError(f"nobody knows what became of it: {one.words}", one.operation_id)
@@ -285,8 +289,13 @@ def _settle(one: Deciding, deadline_s: float) -> Plan[Acted | None]:
         raise RequestTimeoutError(text, one.operation_id) from None
     if acted.happened:
         return _found(one, acted)
-    one.renew()  # it is not in effect, and never will be
-    return None
+    never = one.verb not in {Verb.PUT_IF_ABSENT, Verb.SET_DEFAULT} or not acted.version
+    if never or one.again:
+        one.renew()
+        return None
+    raise UnavailableError(
+        "the leader was lost while it was asked: what this call would store is not there, and never will be"
+    )
 
 
 def _found(one: Deciding, acted: Acted) -> Acted:

@@ -47,6 +47,7 @@ def _acquire(session: Session, dict_id: bytes, one: Acquire) -> Plan[int | None]
     body = LOCK.pack(0, one.ttl_ms, NO_BOOT, one.holder)
     hashed = key_hash(dict_seed(dict_id), one.key)
     taking = Deciding(session, dict_id, (one.key, hashed), Verb.PUT_IF_ABSENT, body, ttl_ms=one.ttl_ms)
+    taking.again = True  # of a grant that is over already nobody has heard: another may be asked for
     leads = session.leads
     leads.taking[one.holder] = taking
     leads.standing.pop(one.holder, None)

@@ -157,7 +157,9 @@ def never(cancel: Act, seen: Seen) -> Told | None:
     ever decided about that key.
     """
     record, verb = seen.record, cancel.version
-    if record is None and seen.forgotten and verb in COUNTED:
+    if record is None and not seen.forgotten:
+        return Told(False, 0)
+    if record is None and verb in COUNTED:
         return None
     if record is None or verb in {Verb.PUT_IF_ABSENT, Verb.SET_DEFAULT}:
         return Told(False, seen.version or seen.hidden)
