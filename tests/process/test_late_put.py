@@ -21,6 +21,7 @@ def cluster(tmp_path: Path) -> Iterator[RealCluster]:
         yield nodes
 
 
+@pytest.mark.deep
 def test_a_node_that_was_stopped_does_not_do_what_was_given_up_meanwhile(cluster: RealCluster) -> None:
     """Found by chaos with seed 1: the late put got the higher stamp, and was read by its own client."""
     clients = [cluster.client() for _ in range(6)]

@@ -54,6 +54,8 @@ def deaths(cluster: RealCluster) -> list[str]:
     return [str(line) for line in lines if line.get("change") in ("failed", "suspected")]
 
 
+@pytest.mark.deep
+@pytest.mark.timeout(300)  # some thirty commands, each a process of its own
 def test_the_secret_is_changed_under_load_and_nobody_is_lost(
     cluster: RealCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
