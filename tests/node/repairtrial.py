@@ -22,6 +22,7 @@ from ringdict.node.replicas.place import place_of
 from ringdict.node.replicas.rank import STAMP_AT, beats, version_of
 from ringdict.node.replicas.replica import Replica
 from ringdict.node.replicas.write import Draft, Write
+from ringdict.node.ringview import RingView
 from ringdict.node.store import layout
 from ringdict.node.store.entry import (
     EXPIRES_AT,
@@ -33,7 +34,7 @@ from ringdict.node.store.entry import (
     encode,
 )
 from ringdict.node.store.table import VALUELESS
-from ringdict.node.world import NS_PER_S, Changes, Done, World
+from ringdict.node.world import NS_PER_S, Changes, Done, NodeId, World
 from ringdict.ring.codec import digest_of
 from ringdict.ring.decree import NO_PARENT, Decree
 from ringdict.ring.member import Member, MemberState
@@ -93,9 +94,9 @@ class RepairCluster(keepers.Cluster):
 
     node_class: type[WatchedNode] = WatchedNode
 
-    def __init__(self, seed: int, noise: Noise) -> None:
+    def __init__(self, seed: int) -> None:
         self.oracle = Oracle(self)
-        super().__init__(NODES, seed, noise)
+        super().__init__(NODES, seed)
 
     def _factory(self) -> Callable[[World], KeepingNode]:
         return lambda world: self.node_class(world, self)
@@ -120,9 +121,9 @@ class RepairCluster(keepers.Cluster):
         for number in members:
             process = self.hosts[number].process
             if isinstance(process, KeepingNode):
-                process.keeping.set_view(keepers.RingView(self.decree, self.node(number)))
+                process.keeping.set_view(RingView(self.decree, self.node(number)))
 
-    def node(self, number: int) -> bytes:  # type: ignore[override]
+    def node(self, number: int) -> NodeId:
         """The id of a node, up or not."""
         address = self.hosts[number].address
         return next(node for node, there in self.known.nodes.items() if there == address)
@@ -167,9 +168,8 @@ class Oracle:
 
     def disk_lost(self, lost: dict[bytes, bytes]) -> None:
         """These entries went with a disk."""
-        for place in lost:
-            best = self.best.get(place)
-            if best is not None and not best[FLAGS_AT] & VALUELESS:
+        for place, raw in lost.items():
+            if self.best.get(place) == raw:
                 self._replace(place, self.left(place))
 
     def _replace(self, place: bytes, left: bytes | None) -> None:
@@ -210,17 +210,14 @@ class Trial:
         keys_count: int = 200,
         rounds: int = 12,
         make: type[RepairCluster] = RepairCluster,
-        *,
-        cheap: bool = True,
     ) -> None:
         self.dice = random.Random(seed)
         noisy = self.dice.random() < 0.5
-        self.cluster = make(
-            seed, Noise(loss=0.02, duplication=0.05, replay=0.03, late=0.02) if noisy else Noise()
-        )
+        self.cluster = make(seed)
+        if noisy:
+            self.cluster.simulation.network.noise = Noise(loss=0.02, duplication=0.05, replay=0.03, late=0.02)
         self.oracle = self.cluster.oracle
         self.rounds = rounds
-        self.cheap = cheap
         self.keys = self._keys(keys_count)
         self.written = 0
         self.acknowledged_count = 0
@@ -318,7 +315,12 @@ class Trial:
         pairs += [(other, victim.address) for other in others] if both else []
         for pair in pairs:
             network.cut(*pair)
-        return lambda: [network.mend(*pair) for pair in pairs] and None
+
+        def mend() -> None:
+            for pair in pairs:
+                network.mend(*pair)
+
+        return mend
 
     def one_way(self, victim: Host) -> Callable[[], None]:
         """What one says is not heard."""
@@ -353,7 +355,8 @@ class Trial:
         for name, skip in (("entries", 0), ("hints", NODE_BYTES)):
             lost = victim.disk.volumes.pop(name, None)
             if lost is not None:
-                self.oracle.disk_lost({key[skip:]: b"" for key in lost.durable if len(key) > skip})
+                at = HINT_AT - NODE_BYTES if skip else 0
+                self.oracle.disk_lost({key[skip:]: raw[at:] for key, raw in lost.durable.items()})
         return lambda: self.cluster.simulation.restart(victim)
 
     def leave_long(self, victim: Host) -> Callable[[], None]:
@@ -368,7 +371,7 @@ class Trial:
             for _ in range(20):
                 self.write()
             self.cluster.run_for(5)
-            if not self.cheap or self.dice.random() < 0.8:
+            if self.dice.random() < 0.8:
                 self.cluster.simulation.loop.now_ns += int((PURGE_AWAY_S + 60) * NS_PER_S)
             self.cluster.run_for(8)
         return lambda: None
