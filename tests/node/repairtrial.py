@@ -289,7 +289,15 @@ class Trial:
         place = place_of(self.cluster.dict_id, key, hash_)
         draft = Draft(place, hash_ % PARTITIONS, sealed)
         ack = Ack.MAJORITY if flags else self.dice.choice([Ack.ALL, Ack.ONE])
-        Write(keeping.writers, [draft], 0, ack, tainted=False, ended=lambda _: self.acknowledge()).begin()
+        Write(
+            keeping.writers,
+            [draft],
+            0,
+            ack,
+            tainted=False,
+            until_ns=keeping.writers.world.now_ns() + 2 * NS_PER_S,
+            ended=lambda _: self.acknowledge(),
+        ).begin()
 
     def acknowledge(self) -> None:
         """Some write was answered."""

@@ -15,6 +15,7 @@ from ringdict.node.replicas.collect import Collector
 from ringdict.node.replicas.comparison import Comparison
 from ringdict.node.replicas.marks import Marks
 from ringdict.node.replicas.purge import Purger
+from ringdict.node.replicas.rank import may_beat
 from ringdict.node.replicas.replica import Replica
 from ringdict.node.replicas.stretch import Row
 from ringdict.node.world import NS_PER_S
@@ -68,13 +69,20 @@ def by_time(patch: Patch) -> None:
 
 
 def ignored(patch: Patch) -> None:
-    """Raises marks, and takes what is too old all the same."""
+    """Raises marks, and takes what is too old all the same, whoever sends it."""
     original = Replica._merge
 
     def merge(self: Replica, rows: Sequence[Row], _refusing: object, done: replica.Applied) -> None:
         original(self, rows, {}, done)
 
+    def wanted(
+        _self: Comparison, _partition: int, here: dict[bytes, bytes], there: dict[bytes, bytes]
+    ) -> list[bytes]:
+        return [place for place, front in there.items() if place not in here or may_beat(front, here[place])]
+
     patch.setattr(Replica, "_merge", merge)
+    patch.setattr(Comparison, "_wanted", wanted)
+    patch.setattr(Comparison, "_stale", lambda *_: [])
 
 
 def forgets(patch: Patch) -> None:
