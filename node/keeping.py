@@ -12,7 +12,7 @@ from .disk.durability import Durability
 from .network.bus import Bus
 from .network.message import Mark, Message, Reply, Request
 from .network.peermessage import AskFloor
-from .network.wire import decode
+from .network.wire import decode, kinds
 from .replicas.admission import Admission
 from .replicas.convergence import Convergence
 from .replicas.coordinator import Coordinator
@@ -31,6 +31,9 @@ from .world import NS_PER_S, Address, NodeId, Storage, World
 
 PROBE_NS = int(PROBE_INTERVAL_S * NS_PER_S)
 PROBE_TIMEOUT_NS = int(PROBE_TIMEOUT_S * NS_PER_S)
+
+_MARKED = frozenset(kind for kind in kinds() if "mark" in kind.__struct_fields__)
+"""Kinds of messages that say which ring their sender goes by. Clients' questions do not."""
 
 
 class Keeping:
@@ -137,7 +140,7 @@ class Keeping:
         if not isinstance(message, Request):
             self.on_statement(source, message)
             return
-        mark: Mark | None = getattr(message, "mark", None)
+        mark: Mark | None = getattr(message, "mark") if type(message) in _MARKED else None  # noqa: B009 - not of all
         if mark is not None and self.view is not None and mark != self.view.mark:
             node = self.desk.member_at(source)
             if node is not None:

@@ -271,9 +271,9 @@ class _Ride:
                 line.put_back(memoryview(data)[count:])
             if count:
                 self._carrier._board.sent(line, count)
-            if count < len(data):
+            if count < len(data) or not line.queued_bytes:
                 break
-        if not self._closed:
+        if not self._closed and (line.queued_bytes or line.paused or self._watched_for != select.EPOLLIN):
             self._watch()
 
     def resume(self) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from ...exception import ProtocolError
 from ..config import FRAME_BYTES_MAX, HANDSHAKE_BYTES_MAX, SEND_BYTES
 from ..world import Address
-from .frame import FrameReader, encode_frame
+from .frame import HEAD_BYTES, FrameReader, encode_frame
 from .handshake import Caller, Listener, Role
 
 
@@ -89,6 +89,19 @@ class Line:
         held = self._reader.held_bytes
         return held + sum(map(len, self.held)) if self.held else held
 
+    def whole(self, data: bytes | bytearray) -> bytes:
+        """The one frame that these bytes are; empty where they are anything else, which is for `feed`."""
+        size = len(data) - HEAD_BYTES
+        reader = self._reader
+        is_plain = self.open and not self.held and not reader.held_bytes and not self.counted_held_bytes
+        if (
+            is_plain
+            and 0 < size <= reader.frame_bytes_max
+            and int.from_bytes(data[:HEAD_BYTES], "big") == size
+        ):
+            return bytes(data[HEAD_BYTES:])
+        return b""
+
     def feed(self, data: bytes | bytearray) -> list[bytes]:
         """Bytes that came; the frames that they complete.
 
@@ -132,7 +145,7 @@ class Line:
 
     def put(self, frame: bytes) -> None:
         """A frame to send, once the handshake is over."""
-        data = encode_frame(frame)
+        data = len(frame).to_bytes(HEAD_BYTES, "big") + frame
         self.queued_bytes += len(data)
         (self._out if self.open else self._behind).append(data)
 

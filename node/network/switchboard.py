@@ -207,6 +207,11 @@ class Switchboard:
 
     def receive(self, line: Line, data: bytes | bytearray) -> bool:
         """Bytes that came over a line; whether it goes on. If not: send what it has to say, then close it."""
+        frame = line.whole(data)  # as most are
+        if frame and line.queued_bytes < CLIENT_PAUSE_BYTES:
+            line.moved_ns = 0
+            self._deliver(line.source, frame)
+            return not line.aborted
         try:
             frames = line.feed(data)
         except (AuthError, ProtocolError) as error:

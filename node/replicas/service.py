@@ -94,11 +94,14 @@ class Service:
         self._view: RingView | None = None
         self._decree = b""
         self._owned = 0
+        #: Which bits of a key's hash are its partition.
+        self._mask = 0
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
         self._view = view
         self._decree = encode_decree(view.decree)
+        self._mask = view.decree.partitions - 1
         self._owned = sum(1 << partition for partition in view.owned())
 
     def handlers(self) -> dict[type[Request], Handler]:
@@ -205,8 +208,7 @@ class Service:
         is_sound = key[:1] >= layout.KEY_SPACE and len(key) <= KEY_BYTES_MAX
         if not is_sound and not admission.is_sound(source, request):
             return
-        partition = key_hash(dict_seed(dict_id), key) & admission.view.decree.partitions - 1
-        if not self._is_served(source, request, (partition,)):
+        if not self._is_served(source, request, (key_hash(dict_seed(dict_id), key) & self._mask,)):
             return
         if admission.knows(dict_id):
             self._get(source, request)
@@ -253,7 +255,7 @@ class Service:
         admission = self._admission
         if not admission.admits(source, request, request.epoch) or not admission.is_sound(source, request):
             return False
-        seed, mask = dict_seed(request.dict_id), admission.view.decree.partitions - 1
+        seed, mask = dict_seed(request.dict_id), self._mask
         served = sorted({key_hash(seed, key) & mask for key in keys})
         return self._is_served(source, request, served)
 
