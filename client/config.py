@@ -80,9 +80,9 @@ GREETED_STRANGERS_MAX = 8
 UNKNOWNS_MAX = 3
 """Times that a leader may say that it does not know, of one operation; then that is what the caller hears."""
 
-DECIDING_LANES_MAX = 256
-"""Keys of one batch that are asked of their leaders at the same time: one sync of a disk serves
-those of one leader, and a leader keeps the answers of four times as many."""
+DECIDING_LANES_MAX = 64
+"""Keys of one batch that are asked of their leaders at the same time: one sync of a disk serves those of one
+leader. With four times as many, three nodes on two processors were so busy that heartbeats came late."""
 
 CLEARED_DICTS_MAX = 64
 """Dicts of which a client knows that it cleared them, and at which version: some 10 KB each."""
