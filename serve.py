@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from .client.secretfile import SecretFile, Secrets, parse_secrets
 from .exception import Error, InvalidError, UnavailableError
 from .gossip.config import SECRET_BYTES_MIN, ZONE_BYTES_MAX
-from .node.config import FRAME_VALUE_BYTES_MAX, VALUE_BYTES_DEFAULT
+from .node.config import (
+    FRAME_VALUE_BYTES_MAX,
+    MIB,
+    MOVE_RATE_BYTES_S,
+    VALUE_BYTES_DEFAULT,
+)
 from .node.disk.durability import Durability
 from .node.network.sockets import join_address, split_address
 from .node.world import Address
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
 
 PORT_DEFAULT: Final = 7447
 """Where nodes listen unless they are told otherwise."""
+
+MOVE_RATE_MIB_S_MAX: Final = 1_000_000
+"""Of what a node may be told to move: a terabyte a second, more than any network carries."""
 
 GOSSIP_LABEL: Final = "ringdict"
 """What gossip's letters are bound to, besides the secret."""
@@ -67,6 +75,7 @@ class Launch:
     replicas: int
     partitions: int
     value_bytes_max: int
+    move_rate_bytes_s: int
     zone: str
     weight: int
     insecure: bool
@@ -147,6 +156,7 @@ def read(args: Arguments, environ: Mapping[str, str]) -> Launch:
         replicas=words.number("replicas", 1, REPLICAS_MAX, REPLICAS_DEFAULT),
         partitions=partitions,
         value_bytes_max=words.number("value_bytes_max", 1, FRAME_VALUE_BYTES_MAX, VALUE_BYTES_DEFAULT),
+        move_rate_bytes_s=words.number("move_rate", 0, MOVE_RATE_MIB_S_MAX, MOVE_RATE_BYTES_S // MIB) * MIB,
         zone=zone,
         weight=words.number("weight", 1, WEIGHTS_MAX, 1),
         insecure=words.flag("insecure"),
@@ -241,6 +251,7 @@ async def _serve(launch: Launch) -> str | None:
     settings = NodeSettings(
         founds=launch.found, replicas=launch.replicas, weight=launch.weight,
         partitions=launch.partitions, value_bytes_max=launch.value_bytes_max,
+        move_rate_bytes_s=launch.move_rate_bytes_s,
         zone=launch.zone, version=__version__, durability=launch.durability,
         keyring=keyring_of(launch.secrets, GOSSIP_LABEL),
         insecure=launch.insecure, folder=str(launch.data.resolve()), host=host_mark(),

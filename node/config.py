@@ -477,6 +477,10 @@ OWNER_SILENCE_S = 10.0
 """An owner that gave no answer for so long is not waited for any more: a partition is served, or goes over to
 a new owner, without having been compared with it."""
 
+MOVE_RATE_BYTES_S = 64 * MIB
+"""What a node moves a second, taken over and handed on together, unless it is told otherwise: half of a
+network of 1 Gbit/s, so that clients have the rest. 100 GiB take half an hour."""
+
 LEFTOVER_LOOKS_MAX = 4
 """Partitions looked at in one tick, whether something is left there that others keep now: a new ring has
 been looked through after about a minute."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exception import ProtocolError
-from .config import PROBE_INTERVAL_S, PROBE_TIMEOUT_S
+from .config import MOVE_RATE_BYTES_S, PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from .disk.durability import Durability
 from .network.bus import Bus
 from .network.message import Mark, Message, Reply, Request
@@ -48,6 +48,7 @@ class Keeping:
         behind: told of an epoch that a client goes by and this node does not know.
         status: what to answer about this node, as JSON.
         tail_lost: entries that this node acknowledged may be missing.
+        move_rate_bytes_s: how fast entries are moved; 0: as fast as it goes.
     """
 
     stamper_class = Stamper
@@ -71,6 +72,7 @@ class Keeping:
         behind: Callable[[int], None],
         status: Callable[[], bytes],
         tail_lost: bool = False,
+        move_rate_bytes_s: int = MOVE_RATE_BYTES_S,
     ) -> None:
         self._world = world
         self._heard = heard
@@ -83,7 +85,9 @@ class Keeping:
         self.names = Names(world, entries, replica)
         self.exchange = NameExchange(world, bus, self.names, self.desk)
         self.hints = self.hints_class(world, world.storage("hints", durability), bus, replica, heard)
-        self.convergence = self.convergence_class(world, replica, bus, heard, tail_lost=tail_lost)
+        self.convergence = self.convergence_class(
+            world, replica, bus, heard, tail_lost=tail_lost, rate_bytes_s=move_rate_bytes_s
+        )
         self.purger = self.purger_class(world, replica, bus, self.desk, self.convergence, heard)
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         serving = self.convergence.serving

@@ -21,13 +21,14 @@ from ..gossip.keyring import Keyring
 from ..gossip.member import Profile
 from ..ring.config import FOUND_PARTITIONS_MAX, PARTITIONS_DEFAULT, REPLICAS_DEFAULT
 from ..ring.member import Member, MemberState
-from .config import FLOOR_TIMEOUT_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
+from .config import FLOOR_TIMEOUT_S, MOVE_RATE_BYTES_S, STOP_POLL_S, VALUE_BYTES_DEFAULT
 from .disk.durability import Durability
 from .epochs.epochs import Epochs
 from .keeping import Keeping
 from .leaders.report import report
 from .leading import Leading
 from .members.gossiping import Gossiping
+from .moves import Moves
 from .network.message import Mark, Reply
 from .network.peermessage import AskDecree, TellDecree
 from .ringview import NO_MARK, RingView
@@ -61,6 +62,8 @@ class NodeSettings:
     keyring: Keyring | None = None
     insecure: bool = False
     gossip: Settings = LAN
+    move_rate_bytes_s: int = MOVE_RATE_BYTES_S
+    """How fast it moves entries when the ring changes; 0: as fast as it goes."""
     tail_lost: bool = False
     """Whether entries that this node acknowledged may be missing: its host went down without a sync."""
     folder: str = ""
@@ -78,6 +81,8 @@ class Node:
     def __init__(self, world: World, settings: NodeSettings) -> None:
         self._world = world
         self._settings = settings
+        #: Whether it was asked to end.
+        self._is_stopping = False
         #: What keeps this node from serving, in words.
         self.complaint = ""
         self._catching_up = False
@@ -115,6 +120,15 @@ class Node:
             behind=self._fall_behind,
             status=self.status,
             tail_lost=settings.tail_lost,
+            move_rate_bytes_s=settings.move_rate_bytes_s,
+        )
+        convergence = self.keeping.convergence
+        self.moves = Moves(
+            world,
+            ready=convergence.equal,
+            awaited=convergence.awaited,
+            behind=lambda partition: self.epochs.owners_behind(partition),  # noqa: PLW0108 - made below
+            moved=convergence.moved,
         )
         self.leading = self.leading_class(world, decisions, self.keeping, self.gossiping, self._heard)
         self.epochs = Epochs(
@@ -219,6 +233,7 @@ class Node:
             self.keeping.entries.commit(changes, lambda _error: None)
         self.gossiping.set_ring(view)
         self.keeping.set_view(view)
+        self.moves.turned(view)
         self.leading.set_view(view)
         self._announcer.changed()
         if len(view.members) > 1:
@@ -264,6 +279,7 @@ class Node:
 
     def stop(self, done: Callable[[], None]) -> None:
         """Take no more requests of clients, finish the writes that were begun, then `leave`."""
+        self._is_stopping = True
         self.keeping.admission.close()
         self.leading.leaders.step_down()
         if self.keeping.coordinator.open_count or self.leading.leaders.leaderships:
@@ -274,7 +290,7 @@ class Node:
     def is_ready(self) -> bool:
         """Whether this node is in a ring, owns something, and is fit to serve all that it owns."""
         view = self.view
-        if view is None or view.me is None:
+        if view is None or view.me is None or self._is_stopping:
             return False
         if self._owned is None or self._owned[0] != view.epoch:
             self._owned = view.epoch, view.owned()
@@ -292,7 +308,7 @@ class Node:
             "node": me.node.hex(),
             "address": me.address,
             "boot": me.boot,
-            "ready": bool(owned) and not convergence.waiting_partitions,
+            "ready": bool(owned) and not convergence.waiting_partitions and not self._is_stopping,
             "complaints": [*self.epochs.complaints, *([self.complaint] if self.complaint else [])],
             "cluster": "" if view is None else view.decree.cluster_id.hex(),
             "epoch": 0 if view is None else view.epoch,
@@ -300,6 +316,7 @@ class Node:
             "is_member": view is not None and view.me is not None,
             "partitions": len(owned),
             "convergence": convergence._asdict(),
+            "moves": self.moves.facts(),
             "dead": keeping.purger.status()._asdict(),
             "hints": {
                 node.hex(): {"count": count, "bytes": size}

@@ -87,6 +87,7 @@ class Arguments(Namespace):
     replicas: str | None
     partitions: str | None
     value_bytes_max: str | None
+    move_rate: str | None
     zone: str | None
     weight: str | None
     insecure: bool

@@ -25,6 +25,7 @@ def add_node(groups: Commands, run: Run) -> None:
         ("--value-bytes-max", "N", "of one value that it takes; the same for all nodes (102400)"),
         ("--replicas", "N", "how many nodes have each key, in a cluster that is founded (3)"),
         ("--partitions", "N", "pieces of the key space, in a cluster that is founded (1024)"),
+        ("--move-rate", "MIB", "MiB to move a second when the ring changes; 0: as fast as it goes (64)"),
         ("--zone", "NAME", "what fails together with this node; copies go to different zones"),
         ("--weight", "N", "how much it takes, compared to others (1)"),
         ("--ready-file", "FILE", "a file that stands while the node serves"),
@@ -37,7 +38,7 @@ def add_node(groups: Commands, run: Run) -> None:
 
 
 def add_ring(groups: Commands, run: Run) -> None:
-    """`ringdict status`, `ring`, `leave`, `remove`, `join-cancel`."""
+    """`ringdict status`, `ring`, `leave`, `remove`, `join-cancel`, `adjust`."""
     status = command(groups, "status", "tell how the nodes of a cluster are")
     probe = status.add_mutually_exclusive_group()
     probe.add_argument("--live", action="store_true", help="only whether the first node of the URL answers")
@@ -51,11 +52,14 @@ def add_ring(groups: Commands, run: Run) -> None:
     leave = command(groups, "leave", "have a node hand over what it holds, and leave the ring")
     remove = command(groups, "remove", "take a dead node out of the ring")
     cancel = command(groups, "join-cancel", "have a node that is joining not join")
-    for parser in (leave, remove, cancel):
+    adjust = command(groups, "adjust", "give a node another weight or zone, while the cluster serves")
+    adjust.add_argument("--weight", metavar="N", help="how much it takes, compared to others")
+    adjust.add_argument("--zone", metavar="NAME", help="what fails together with it; empty: no zone")
+    for parser in (leave, remove, cancel, adjust):
         parser.add_argument("name", metavar="NODE", help="its address, or the beginning of its id")
         yes(parser)
     for word, parser in groups.choices.items():
-        if word in ("status", "ring", "leave", "remove", "join-cancel"):
+        if word in ("status", "ring", "leave", "remove", "join-cancel", "adjust"):
             parser.set_defaults(run=run, command=word)
             parser.add_argument("--cluster", metavar="URL", help="ringdict://host:port (RINGDICT_URL)")
             as_json(parser)

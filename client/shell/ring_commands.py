@@ -1,4 +1,4 @@
-"""The commands `ringdict status|ring|leave|remove|join-cancel`: what each of them asks of nodes, and prints.
+"""The commands `ringdict status|ring|leave|remove|join-cancel|adjust`: what each asks of nodes, and prints.
 
 As those of commands.py they take their arguments and a terminal, and say by an exit code how it ended.
 """
@@ -22,7 +22,8 @@ from ..keys import encode_key
 from ..naming import resolve
 from ..secretfile import secrets_from_variables
 from ..seeds import is_of_nodes, parse_seeds
-from . import gossip_table
+from . import gossip_table, moves_text
+from .adjustment import adjusted, as_words
 from .arguments import Arguments
 from .exit_code import ExitCode
 from .operator import NUMBER, Answer, Operator, Ring
@@ -37,13 +38,14 @@ HEAD: Final = (
     "READY",
     "HEALTH",
     "HANDOFF",
+    "TAKES",
     "HINTS",
     "COMPARED",
     "LEADS",
 )
-NUMBERS: Final = frozenset({4, 6, 7, 8, 9, 10})
+NUMBERS: Final = frozenset({4, 6, 7, 8, 9, 10, 11})
 
-VERBS: Final = {"leave": "leave", "remove": "remove", "join-cancel": "cancel"}
+VERBS: Final = {"leave": "leave", "remove": "remove", "join-cancel": "cancel", "adjust": "adjust"}
 
 
 def status(args: Arguments, terminal: Terminal) -> ExitCode:
@@ -86,9 +88,12 @@ def status(args: Arguments, terminal: Terminal) -> ExitCode:
         beliefs = gossip_table.beliefs(answers)
         pairs = zip(members, answers, strict=True)
         terminal.write_table(HEAD, [_row(ring, *pair, beliefs) for pair in pairs], right=NUMBERS)
+    names = {member.member_id.hex(): _short(member) for member in members}
     for member, answer in zip(members, answers, strict=True):
         if answer.error:
             terminal.note(f"{_short(member)}: {answer.error}")
+        for line in moves_text.lines(_short(member), answer.status or {}, names):
+            terminal.write(line)
         for line in _lost(answer.status or {}):
             terminal.note(f"{_short(member)}: {line}")
     return ExitCode.OK if agrees else ExitCode.NO
@@ -108,24 +113,26 @@ def ring(args: Arguments, terminal: Terminal) -> ExitCode:
 
 
 def change(args: Arguments, terminal: Terminal) -> ExitCode:
-    """`leave`, `remove`, `join-cancel`: have the ring changed."""
+    """`leave`, `remove`, `join-cancel`, `adjust`: have the ring changed."""
     verb = VERBS[args.command]
     operator = Operator(_client(args))
     member = operator.ring().member(args.name)
     what = f"{_short(member)} {member.address}".rstrip()
+    wished = adjusted(member, args) if verb == "adjust" else member
     question = {
         "leave": f"Have {what} hand over what it holds, and leave the ring?",
         "remove": f"Remove {what}, with whatever only it has?",
         "cancel": f"Have {what} not join?",
+        "adjust": f"Have {what} with {as_words(wished)}? Keys move to where they belong then.",
     }[verb]
     if not terminal.confirm(question, yes=args.yes):
         terminal.note("nothing happened")
         return ExitCode.NO
-    epoch = operator.command(verb, member)
+    epoch = operator.command(verb, wished)
     if args.json:
         _write_json({"epoch": epoch}, terminal)
     else:
-        terminal.note(f"decided with epoch {epoch}; `ringdict ring` shows how far it is")
+        terminal.note(f"decided with epoch {epoch}; `ringdict status` shows how far it is")
     return ExitCode.OK
 
 
@@ -135,6 +142,7 @@ COMMANDS: Mapping[str, Callable[[Arguments, Terminal], ExitCode]] = {
     "leave": change,
     "remove": change,
     "join-cancel": change,
+    "adjust": change,
 }
 """By the word behind `ringdict`."""
 
@@ -189,6 +197,7 @@ def _row(ring: Ring, member: Member, answer: Answer, beliefs: Mapping[str, str])
         ready,
         _cell(health),
         _waiting(told),
+        moves_text.cell(told),
         _hints(told),
         _compared(told),
         _leads(told),

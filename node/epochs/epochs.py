@@ -154,6 +154,10 @@ class Epochs:
         self._mover.hear(node, mark)
         self._learner.hear(node, mark)
 
+    def owners_behind(self, partition: int) -> list[NodeId]:
+        """Old owners of a pending partition that may not know yet that it is: it does not flip until then."""
+        return self._mover.owners_behind(partition)
+
     def command(self, verb: str, member: Member, answer: Callable[[Reply], None]) -> None:
         """Change the ring (`changes.VERBS`). `answer` is called once, with a reply whose number is 0."""
         self._changes.ask(Wish(verb, replace(member, state=MemberState.JOINING)), answer)

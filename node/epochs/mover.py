@@ -97,6 +97,12 @@ class Mover:
         if self._view is not None and node in self._view.members:
             self._heard[node] = max(mark[0], self._heard.get(node, 0))
 
+    def owners_behind(self, partition: int) -> list[NodeId]:
+        """Old owners of a pending partition that may not know yet that it is."""
+        view = self._view
+        found = [move for move in self._moves if move.partition == partition]
+        return [] if view is None else [node for move in found for node in self._owners_behind(view, move)]
+
     # -- answering ---------------------------------------------------------------------------------
 
     def on_ask_ready(self, asked: AskReady) -> Ready:

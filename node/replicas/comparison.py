@@ -48,6 +48,7 @@ from ..network.peermessage import (
 from ..store.entry import FLAGS_AT
 from ..store.table import VALUELESS
 from ..world import NS_PER_S, NodeId, World
+from .pacing import Pacing
 from .rank import may_beat, version_of
 from .replica import DAMAGED_FRONT, Replica
 from .stretch import Row, partition_at
@@ -78,7 +79,7 @@ class Comparison:
     `pulls` is off where this node does not keep them any more, and hands over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a node, and what the talk is about
         self,
         world: World,
         bus: Bus,
@@ -89,12 +90,14 @@ class Comparison:
         listener: Listener,
         *,
         pulls: bool,
+        pacing: Pacing,
     ) -> None:
         self._world = world
         self._bus = bus
         self._replica = replica
         self._mark = mark
         self._pulls = pulls
+        self._pacing = pacing
         self._listener = listener
         self._over = False
         #: Up to where the peer has purged each.
@@ -319,9 +322,8 @@ class Comparison:
             left = [place for place in places if place > last]
             self._is_whole = self._is_whole and len(left) + len(rows) == len(places)
             self.pulled_count += len(rows)
-            self._replica.pull(
-                rows, lambda error, _: self._stored(error, partial(self._pull, partition, left, then))
-            )
+            go_on = partial(self._paced, rows, partial(self._pull, partition, left, then))
+            self._replica.pull(rows, lambda error, _: self._stored(error, go_on))
 
         self._ask(AskRows(0, self._mark, asked), Rows, told)
 
@@ -345,7 +347,17 @@ class Comparison:
         last = rows[-1][0]
         left = [place for place in places if place > last]
         self.pushed_count += len(rows)
-        self._ask(Replicate(0, self._mark, rows), Applied, lambda _: self._push(left, then))
+        go_on = partial(self._paced, rows, partial(self._push, left, then))
+        self._ask(Replicate(0, self._mark, rows), Applied, lambda _: go_on())
+
+    def _paced(self, rows: Sequence[tuple[bytes, bytes]], then: Callable[[], None]) -> None:
+        """Go on once what was just moved has had its time."""
+
+        def go_on() -> None:
+            if not self._over:
+                then()
+
+        self._pacing.after(sum(len(place) + len(raw) for place, raw in rows), go_on)
 
     # -- asking -------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from ..config import (
     COMPARISON_RETRY_S_MIN,
     COMPARISON_TICK_S,
     COMPARISONS_MAX,
+    MOVE_RATE_BYTES_S,
     OWNER_SILENCE_S,
 )
 from ..network.bus import Bus
@@ -33,6 +34,7 @@ from ..store.layout import PARTITION_NAMES
 from ..world import NS_PER_MS, NS_PER_S, NodeId, World
 from .comparison import Comparison, Listener
 from .leftovers import Leftovers
+from .pacing import Pacing
 from .replica import Replica
 
 INTERVAL_NS = int(COMPARISON_INTERVAL_S * NS_PER_S)
@@ -107,6 +109,7 @@ class Convergence:
         heard: Callable[[NodeId, Mark], None],
         *,
         tail_lost: bool = False,
+        rate_bytes_s: int = MOVE_RATE_BYTES_S,
     ) -> None:
         self._world = world
         self._replica = replica
@@ -121,7 +124,8 @@ class Convergence:
         self._unfit: list[int] = []
         self._counts: Counter[str] = Counter()
         self._dice = world.dice("convergence")
-        self._leftovers = Leftovers(world, replica, bus, heard)
+        self._pacing = Pacing(world, rate_bytes_s)
+        self._leftovers = Leftovers(world, replica, bus, heard, self._pacing)
         #: Told of each partition that was found equal: peer, partition, when that talk began.
         self.on_merged: Callable[[NodeId, int, int], None] = _nobody
         world.call_after(TICK_NS, self._tick)
@@ -154,6 +158,21 @@ class Convergence:
         owner that can be reached, and holds all that they held. A flip waits for it."""
         view = self._view
         return view is not None and view.keeps(partition) and self._caught_up(view, partition, alone=False)
+
+    def awaited(self, partition: int) -> list[NodeId]:
+        """The other owners of a partition that this node has still to be compared with."""
+        view = self._view
+        owners = [] if view is None else view.owners(partition)
+        return [
+            node
+            for node in owners
+            if node != self._me and not self._is_silent(node) and partition not in self._peers[node].merged
+        ]
+
+    def moved(self) -> tuple[int, int]:
+        """Entries that this node got from others by comparing; bytes that it moved, to others included."""
+        talks = [peer.talk.pulled_count for peer in self._peers.values() if peer.talk is not None]
+        return self._counts["pulled"] + sum(talks), self._pacing.moved_bytes
 
     def status(self) -> ConvergenceStatus:
         """How far it is."""
@@ -264,6 +283,7 @@ class Convergence:
             peer.shared,
             Listener(merged, told_time, peer.speaks, self._heard, partial(self._ended, peer)),
             pulls=True,
+            pacing=self._pacing,
         )
         peer.talk.begin(whole=True)
 

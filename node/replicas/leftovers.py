@@ -18,6 +18,7 @@ from ..network.message import Mark
 from ..ringview import RingView
 from ..world import NodeId, World
 from .comparison import Comparison, Listener
+from .pacing import Pacing
 from .replica import Replica
 from .stretch import partition_rows
 
@@ -26,9 +27,15 @@ class Leftovers:
     """One node's leftovers. None before `set_view`."""
 
     def __init__(
-        self, world: World, replica: Replica, bus: Bus, heard: Callable[[NodeId, Mark], None]
+        self,
+        world: World,
+        replica: Replica,
+        bus: Bus,
+        heard: Callable[[NodeId, Mark], None],
+        pacing: Pacing,
     ) -> None:
         self._world = world
+        self._pacing = pacing
         self._replica = replica
         self._bus = bus
         self._heard = heard
@@ -105,6 +112,7 @@ class Leftovers:
             [partition],
             Listener(lambda _: None, lambda _: None, lambda: None, self._heard, ended),
             pulls=False,
+            pacing=self._pacing,
         )
         talk.begin(whole=False)
 

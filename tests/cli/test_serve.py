@@ -17,7 +17,7 @@ from ringdict.serve import Launch, read, set_up_log, trace_to_log
 
 NAMES = (
     "listen", "advertise", "join", "data", "secret_file", "durability", "replicas", "zone", "weight",
-    "partitions", "value_bytes_max",
+    "partitions", "value_bytes_max", "move_rate",
     "ready_file", "log", "log_level",
 )  # fmt: skip
 SECRET = "a secret of some length"
@@ -34,6 +34,7 @@ def test_without_a_word_a_node_stays_on_this_host() -> None:
     assert (launch.join, launch.found, launch.secrets, launch.insecure) == ((), False, (), False)
     assert (launch.durability, launch.replicas, launch.weight) == (Durability.INTERVAL, 3, 1)
     assert (launch.partitions, launch.value_bytes_max) == (1024, 102_400)
+    assert launch.move_rate_bytes_s == 64 << 20
     assert launch.data.name == "node"
 
 
@@ -41,7 +42,7 @@ def test_every_option_has_a_variable_and_wins_over_it(tmp_path: Path) -> None:
     environ = {
         "RINGDICT_LISTEN": "127.0.0.1:1", "RINGDICT_JOIN": "127.0.0.1:2, 127.0.0.1:3",
         "RINGDICT_DATA": str(tmp_path), "RINGDICT_DURABILITY": "fsync", "RINGDICT_REPLICAS": "5",
-        "RINGDICT_PARTITIONS": "4096", "RINGDICT_VALUE_BYTES_MAX": "5000000",
+        "RINGDICT_PARTITIONS": "4096", "RINGDICT_VALUE_BYTES_MAX": "5000000", "RINGDICT_MOVE_RATE": "8",
         "RINGDICT_ZONE": "a", "RINGDICT_WEIGHT": "2", "RINGDICT_SECRET": SECRET, "RINGDICT_INSECURE": "1",
         "RINGDICT_READY_FILE": "/run/ready", "RINGDICT_LOG": "json", "RINGDICT_LOG_LEVEL": "debug",
         "NOTIFY_SOCKET": "@there",
@@ -50,6 +51,7 @@ def test_every_option_has_a_variable_and_wins_over_it(tmp_path: Path) -> None:
     assert (launch.listen, launch.join) == ("127.0.0.1:1", ("127.0.0.1:2", "127.0.0.1:3"))
     assert (launch.durability, launch.replicas, launch.zone, launch.weight) == (Durability.FSYNC, 5, "a", 2)
     assert (launch.partitions, launch.value_bytes_max) == (4096, 5_000_000)
+    assert launch.move_rate_bytes_s == 8 << 20
     assert (launch.secrets, launch.insecure, launch.notify_socket) == ((SECRET.encode(),), True, "@there")
     assert (launch.data, launch.ready_file) == (tmp_path, Path("/run/ready"))
     assert (launch.log_form, launch.log_level) == ("json", "debug")
