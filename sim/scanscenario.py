@@ -17,7 +17,7 @@ from ..client.scanning import page
 from ..node.node import NodeSettings
 from ..node.world import Address, Factory, World
 from ..ring.partition import dict_seed, key_hash
-from .check import Check, Finished
+from .check import Finished
 from .clusterclient import Bell, ClusterClient
 from .clustervariants import RingChanges, Wishful
 from .history import History, Operation, Status
@@ -96,7 +96,7 @@ class ScansWhileTheRingChanges(RingChanges):
     nodes_count = 4
     clients_count = 4
     without = frozenset(KINDS)
-    checks: Sequence[Check] = (each_key_comes_once,)
+    checks = (each_key_comes_once,)
     scanner_class: ClassVar[type[ClusterClient]] = ScanningClient
 
     def settings(self, number: int) -> NodeSettings:
