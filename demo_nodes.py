@@ -1,5 +1,5 @@
-"""`ringdict demo --three-nodes`: three real nodes on this host, one killed under load and brought back; then
-a fourth joins, the keys move to it, and it leaves again.
+"""`ringdict demo --three-nodes`: three real nodes on this host. Clients race for locks, a node is killed
+under load and brought back; then a fourth joins, the keys move to it, and it leaves again.
 
 Whatever it says has happened, and was looked at: at the end all that was acknowledged is read back.
 """
@@ -32,6 +32,11 @@ NODES: Final = 3
 FOURTH: Final = 3
 """The number of the node that comes later, from 0."""
 KEYS: Final = 1_000
+BATCH_KEYS: Final = 50
+CALL_S_MAX: Final = 20.0
+"""A machine with much else to do must not spoil the show."""
+LOCKS: Final = [f"lock {letter}" for letter in "abcdefgh"]
+RACERS: Final = 4
 START_S_MAX: Final = 30.0
 MOVE_S_MAX: Final = 60.0
 LOAD_S: Final = 2.0
@@ -72,10 +77,9 @@ class _Crew:
         )  # fmt: skip
         self.processes[number : number + 1] = [process]
 
-    @property
-    def url(self) -> str:
-        """Where the cluster is found."""
-        return "ringdict://" + ",".join(self.addresses[:NODES])
+    def client(self) -> Cluster:
+        """A client of the cluster."""
+        return Cluster("ringdict://" + ",".join(self.addresses[:NODES]), timeout_s=CALL_S_MAX)
 
     def stop(self, number: int) -> None:
         """Ask a node to end, and wait until it has."""
@@ -157,19 +161,49 @@ class _Story:
             self._say(
                 f"node {number + 1} at {crew.addresses[number]} serves (process {crew.processes[number].pid})"
             )
-        with Cluster(crew.url) as cluster:
+        with crew.client() as cluster:
             numbers = Dict[str, int].from_name("demo", create_if_missing=True, cluster=cluster)
             numbers.hydrate()
+            self._race()
             writer = _Writer(numbers)
             writer.thread.start()
             try:
-                self._kill_and_bring_back(writer)
+                self._kill_and_bring_back(writer, numbers)
                 self._add_and_take_away(cluster, writer)
             finally:
                 writer.end()
-        return self._compare(writer)
+        code = self._compare(writer)
+        self._release()
+        return code
 
-    def _kill_and_bring_back(self, writer: _Writer) -> None:
+    def _race(self) -> None:
+        """Many ask for each of some keys at once, each with a client of its own: one gets it."""
+        winners: list[str] = []
+
+        def ask() -> None:
+            with self._crew.client() as cluster:
+                mine = Dict[str, int].from_name("demo", cluster=cluster)
+                winners.extend(key for key in LOCKS if mine.put(key, 1, skip_if_exists=True))
+
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(RACERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if sorted(winners) != sorted(LOCKS):
+            raise UnavailableError(f"of {len(LOCKS)} locks one was given {len(winners)} times")
+        self._say(f"{RACERS} clients raced for {len(LOCKS)} locks: each was given once")
+
+    def _still_held(self, numbers: Dict[str, int]) -> None:
+        """Nobody gets a lock that is held, whichever node decides about it now."""
+        begun_s = time.monotonic()
+        given = [key for key in LOCKS if numbers.put(key, 2, skip_if_exists=True)]
+        took_s = time.monotonic() - begun_s
+        if given:
+            raise UnavailableError(f"{', '.join(given)}: given a second time")
+        self._say(f"the {len(LOCKS)} locks are still held, as clients were told in {took_s * 1_000:,.0f} ms")
+
+    def _kill_and_bring_back(self, writer: _Writer, numbers: Dict[str, int]) -> None:
         crew, victim = self._crew, 1
         time.sleep(LOAD_S)
         self._say(f"{writer.count:,} puts acknowledged, each by every node that can be reached")
@@ -177,6 +211,7 @@ class _Story:
         crew.processes[victim].wait(END_S_MAX)
         before = writer.count
         self._say(f"node {victim + 1} killed with SIGKILL, under load", "red")
+        self._still_held(numbers)
         time.sleep(LOAD_S)
         self._say(f"{writer.count - before:,} more puts acknowledged without it")
         crew.start(victim)
@@ -219,17 +254,27 @@ class _Story:
                 told = left
             time.sleep(LOAD_S / 4)
 
+    def _release(self) -> None:
+        """Each lock can be released once."""
+        with self._crew.client() as cluster:
+            numbers = Dict[str, int].from_name("demo", cluster=cluster)
+            held = [numbers.pop(key, None) for key in LOCKS]
+            again = [numbers.pop(key, None) for key in LOCKS]
+        if held != [1] * len(LOCKS) or again != [None] * len(LOCKS):
+            raise UnavailableError(f"the locks held {held}, and after their release {again}")
+        self._say(f"the {len(LOCKS)} locks were released, each once", "green")
+
     def _compare(self, writer: _Writer) -> ExitCode:
         """Read everything back from a majority of its owners, with a client that has seen none of all this.
 
         The nearest owner alone may be the node that was away, which hears of the last of it within seconds.
         """
-        with Cluster(self._crew.url) as cluster:
-            there = (
-                Dict[str, int]
-                .from_name("demo", cluster=cluster)
-                .get_many(list(writer.acknowledged), fresh=True)
-            )
+        there: dict[str, int] = {}
+        keys = list(writer.acknowledged)
+        with self._crew.client() as cluster:
+            numbers = Dict[str, int].from_name("demo", cluster=cluster)
+            for first in range(0, len(keys), BATCH_KEYS):
+                there |= numbers.get_many(keys[first : first + BATCH_KEYS], fresh=True)
         lost = [key for key, number in writer.acknowledged.items() if there.get(key, -1) < number]
         self._say(
             f"{writer.count:,} puts acknowledged in all, {writer.errors_count:,} failed; "
