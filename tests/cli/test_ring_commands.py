@@ -227,6 +227,37 @@ def test_the_ring_is_changed_on_demand(
     assert main([word, "02020202"]) == 2  # nobody to ask
 
 
+def test_a_member_is_given_another_weight_or_zone_and_keeps_the_rest(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["adjust", "02020202", "--weight", "3", "-y"]) == 0
+    assert main(["adjust", "02020202", "--zone", "b", "--weight", "2", "-y"]) == 0
+    asked = [(one.verb, one.member_id, one.weight, one.zone) for one in pair.shams[0].commands]
+    assert asked == [("adjust", IDS[1], 3, ""), ("adjust", IDS[1], 2, "b")]
+    for words in ([], ["--weight", "0"], ["--weight", "9"], ["--weight", "x"], ["--zone", "z" * 65]):
+        assert main(["adjust", "02020202", *words, "-y"]) == 2
+    assert "--zone has at most" in capsys.readouterr().err
+    assert len(pair.shams[0].commands) == 2
+
+
+def test_what_a_node_takes_over_is_shown_with_who_is_waited_for(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.shams[1].status["moves"] = {
+        "pending_partitions": 60, "taking_partitions": 40, "ready_partitions": 10, "since_s": 4.0,
+        "moved_entries": 1_234, "moved_bytes": 2 << 20, "rate_bytes_s": float(1 << 19),
+        "waits_for": {IDS[0].hex(): 30},
+    }  # fmt: skip
+    main(["status"])
+    said = capsys.readouterr().out
+    assert "10/40" in said
+    assert (
+        "020202020202: has 10 of 40 partitions that it takes over, 60 are pending; 1,234 entries, "
+        "2 MiB in 4 s (512 KiB/s)"
+    ) in said
+    assert "020202020202: waits for 010101010101 with 30 of them" in said
+
+
 @pytest.mark.parametrize(("reason", "code"), [(Reason.INVALID, 2), (Reason.UNAVAILABLE, 4)])
 def test_a_change_that_is_refused_ends_in_words(
     pair: Pair, reason: Reason, code: int, capsys: pytest.CaptureFixture[str]
