@@ -8,6 +8,7 @@ puts left, which only pops take away.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from ..node.world import NS_PER_MS, Address, NodeId, Timer, World
 from ..ring.decree import Decree
 from ..ring.partition import dict_seed, partition_of
 from .history import History, Operation
+from .lockjudge import NEVER
 from .locknode import pack, unpack
 
 DICT_ID = b"dict-no1"
@@ -29,6 +31,7 @@ TIMEOUT_NS = 900 * NS_PER_MS
 TRY_NS = 200 * NS_PER_MS
 THINK_NS_MAX = 80 * NS_PER_MS
 RESOLVE_NS = 1_500 * NS_PER_MS
+REST_NS_MAX = 300 * NS_PER_MS
 NO_ID = bytes(16)
 
 KINDS = {
@@ -41,6 +44,10 @@ class LockClient:
     """Asks one thing at a time."""
 
     think_ns: ClassVar[int] = THINK_NS_MAX
+    try_ns: ClassVar[int] = TRY_NS
+    """After this what has no answer is sent again."""
+    wins: ClassVar[frozenset[str]] = frozenset({"put", "replace"})
+    """Kinds of operations that leave a word of the client's own."""
 
     def __init__(
         self,
@@ -57,6 +64,7 @@ class LockClient:
         self.decrees = decrees
         self.dice = world.dice("client")
         self.session = self.dice.randbytes(10)
+        self.turn = self.dice.randrange(len(nodes))
         self.serial = 0
         self.number = 0
         self.ballots: dict[int, Ballot] = {}
@@ -150,7 +158,7 @@ class LockClient:
 
     def _try(self) -> None:
         """Send what is asked for, to its leader or to somebody who may pass it on; find out who leads."""
-        self._later(max(0, min(TRY_NS, self.give_up_ns - self.world.now_ns())))
+        self._later(max(0, min(self.try_ns, self.give_up_ns - self.world.now_ns())))
         assert self.operation is not None
         act = self._current()
         if self.operation.kind == "plain-put":
@@ -187,7 +195,8 @@ class LockClient:
         ballot = self.ballots.get(partition)
         self.number += 1
         if ballot is None or self.dice.random() < 0.3:
-            node = self.dice.choice(self.nodes)
+            self.turn = (self.turn + 1) % len(self.nodes)  # one after the other: some may be dead for good
+            node = self.nodes[self.turn]
             self.world.send(node, encode(Greet(self.number, self.session, b"")))
         else:
             self._send(NodeId(ballot.node), encode(Greet(self.number, self.session, ballot.node)))
@@ -284,7 +293,7 @@ class LockClient:
             self.sent = False
         else:
             self.cancelling = bound
-        self._later(self.dice.randrange(THINK_NS_MAX))
+        self._later(self.dice.randrange(self.think_ns))
 
     def _on_acted(self, reply: Acted) -> None:
         operation, act = self.operation, self.act
@@ -305,7 +314,7 @@ class LockClient:
                 result = decode_number(reply.body or b"")
             case _:
                 result = reply.happened
-                if reply.happened and operation.kind in {"put", "replace"}:
+                if reply.happened and operation.kind in self.wins:
                     self.versions[operation.key] = (act.body.decode(), reply.version)
                     self.world.trace("won", operation=act.operation_id, token=reply.version)
         self.history.ok(operation, result)
@@ -322,7 +331,7 @@ class LockClient:
             self.ballots.pop(self._partition(act), None)  # whose it is may be gone for good
             self.history.fail(operation, "nobody was asked")
             self._think(THINK_NS_MAX)
-        elif self.cancelling is not None or kind not in {"put", "replace", "incr"}:
+        elif self.cancelling is not None or kind not in self.wins | {"incr"}:
             self.history.give_up(operation, "no answer")
             self._think(2 * THINK_NS_MAX)
         else:
@@ -345,7 +354,7 @@ class LockClient:
                 self.history.ok(operation, decode_number(reply.body or b"") if counted else True)
         else:
             self.world.trace("dead", operation=act.operation_id)
-            self.history.give_up(operation, "not held, and never will be")
+            self.history.give_up(operation, NEVER)
         self._think(0)
 
 
@@ -354,6 +363,29 @@ class HastyClient(LockClient):
     when it is cancelled."""
 
     think_ns = 20 * NS_PER_MS
+    try_ns = 40 * NS_PER_MS
+
+    def _begin(self) -> None:
+        if self.dice.random() < self.curiosity:
+            self.ballots.clear()  # as a client does that has just begun
+        super()._begin()
+
+    @cached_property
+    def curiosity(self) -> float:
+        """The chance that it asks anew who leads what: some cling to a leader, some hear of each new one."""
+        return self.dice.choice((0.0, 0.02, 0.3))
+
+    def _try(self) -> None:
+        super()._try()
+        act = self.act
+        if act is not None and act.number and self.dice.random() < 0.5:
+            # Another task of the same process asks who leads what, while this one waits for its answer.
+            self.world.send(self.dice.choice(self.nodes), encode(Greet(0, self.session, b"")))
+
+    def _on_cancelled(self, reply: Acted) -> None:
+        super()._on_cancelled(reply)
+        if self.dice.random() < 0.5:  # with nothing more to ask for a while
+            self._later(self.dice.randrange(REST_NS_MAX))
 
     def patience_ns(self) -> int:
         return (1 + self.dice.randrange(39)) * NS_PER_MS if self.dice.random() < 0.12 else TIMEOUT_NS

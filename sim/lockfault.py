@@ -15,8 +15,10 @@ from ..node.world import Address, NodeId
 from .config import MS, S
 from .fault import Drawn, Fault, Field, Kind, hit, one, span
 from .host import Host
-from .locknode import LockNode
+from .locknode import LockNode, unpack
 
+HAUNT_NS = 15 * MS
+"""In which old answers come again: about as long as a candidate takes to be elected."""
 BACK_NS = 4 * MS
 """Of a process that dies: before what it told is asked for again."""
 
@@ -127,3 +129,126 @@ class Forget(Kind):
 
     def words(self, fault: Fault, names: Sequence[str]) -> str:
         return f"{names[fault.nodes[0]]} dies right after it has promised or accepted something"
+
+
+class Estrange(Kind):
+    """From some time on two nodes do not hear each other (`amount` 0), or one does not hear the other (1)."""
+
+    name = "estrange"
+    rate = (0.05, 0.1)
+
+    def draw(self, dice: Random, count: int) -> Drawn:
+        return Drawn(tuple(dice.sample(range(count), 2)), 60 * S, dice.randrange(2))
+
+    def begin(self, field: Field, fault: Fault) -> None:
+        one, other = (field.nodes[number].address for number in fault.nodes)
+        field.simulation.network.cut(one, other)
+        if not fault.amount:
+            field.simulation.network.cut(other, one)
+
+    def end(self, field: Field, fault: Fault) -> None:
+        one, other = (field.nodes[number].address for number in fault.nodes)
+        field.simulation.network.mend(one, other)
+        if not fault.amount:
+            field.simulation.network.mend(other, one)
+
+    def words(self, fault: Fault, names: Sequence[str]) -> str:
+        one, other = (names[number] for number in fault.nodes)
+        return f"{other} does not hear {one} any more" + ("" if fault.amount else ", nor the other way round")
+
+
+class Straggle(Kind):
+    """What a client sends to a node, or a node to it, is held up; it comes all at once, when the client may
+    have given it up.
+
+    `amount` is twice the number of the client, one more if its answers are held up.
+    """
+
+    name = "straggle"
+    rate = (1.0, 10.0)
+
+    def draw(self, dice: Random, count: int) -> Drawn:
+        return Drawn(one(dice, count), span(dice, 0.15), dice.randrange(1 << 16))
+
+    def begin(self, field: Field, fault: Fault) -> None:
+        client = field.clients[fault.amount // 2 % len(field.clients)].address
+        node = field.nodes[fault.nodes[0]].address
+        pair = (node, client) if fault.amount % 2 else (client, node)
+        field.simulation.network.clog(*pair, field.simulation.loop.now_ns + fault.for_ns)
+
+    def words(self, fault: Fault, names: Sequence[str]) -> str:
+        what = "answers of" if fault.amount % 2 else "what a client sends to"
+        return f"{what} {hit(fault, names)} are held up"
+
+
+class Echo(Kind):
+    """Somebody hears again, in the same order and at the same pace, what it heard a moment ago.
+
+    It is a node that restarts in between (`amount` 0 of 3), so that its predecessor was meant, or a client.
+    """
+
+    name = "echo"
+    rate = (0.5, 4.0)
+
+    def draw(self, dice: Random, count: int) -> Drawn:
+        return Drawn(one(dice, count), span(dice, 0.3), dice.randrange(1 << 16))
+
+    def begin(self, field: Field, fault: Fault) -> None:
+        self._heard: list[tuple[int, Address, bytes, bool]] = []
+        self._begun_ns = field.simulation.loop.now_ns
+        self._host = field.nodes[fault.nodes[0]]
+        if fault.amount % 3:
+            self._host = field.clients[fault.amount // 3 % len(field.clients)]
+        field.simulation.network.overheard[self._host.address] = self._hear
+
+    def _hear(self, at_ns: int, source: Address, payload: bytes, datagram: bool) -> None:  # noqa: FBT001 - as sent
+        if unpack(payload) is None:  # a plain put that comes again after a restart is another put
+            self._heard.append((at_ns - self._begun_ns, source, payload, datagram))
+
+    def end(self, field: Field, fault: Fault) -> None:
+        network, loop = field.simulation.network, field.simulation.loop
+        network.overheard.pop(self._host.address, None)
+        if fault.amount % 3 == 0:
+            field.simulation.crash(self._host)
+            loop.call_after(BACK_NS, field.simulation.restart, self._host)
+        for after_ns, source, payload, datagram in self._heard:
+            loop.call_after(BACK_NS + after_ns, network.repeat, source, self._host.address, payload, datagram)
+
+    def words(self, fault: Fault, names: Sequence[str]) -> str:
+        whom = "a client" if fault.amount % 3 else f"{hit(fault, names)}, which restarts,"
+        return f"{whom} hears again what it heard"
+
+
+class Haunt(Kind):
+    """A node takes the lead of all its partitions, and within a moment all clients hear once more what they
+    had heard before: old answers come while nobody knows what becomes of the new requests."""
+
+    name = "haunt"
+    rate = (0.3, 2.0)
+
+    def draw(self, dice: Random, count: int) -> Drawn:
+        return Drawn(one(dice, count), span(dice, 1.0), dice.randrange(1 << 16))
+
+    def begin(self, field: Field, fault: Fault) -> None:
+        del fault
+        self._heard: list[tuple[Address, Address, bytes, bool]] = []
+        for client in field.clients:
+            self._listen(field, client.address)
+
+    def _listen(self, field: Field, client: Address) -> None:
+        def hear(_at_ns: int, source: Address, payload: bytes, datagram: bool) -> None:  # noqa: FBT001 - as sent
+            if unpack(payload) is None:
+                self._heard.append((source, client, payload, datagram))
+
+        field.simulation.network.overheard.setdefault(client, hear)
+
+    def end(self, field: Field, fault: Fault) -> None:
+        network, dice = field.simulation.network, Random(f"{fault.amount}/haunt")
+        for client in field.clients:
+            network.overheard.pop(client.address, None)
+        take_the_lead(field.nodes[fault.nodes[0]])
+        for heard in self._heard:
+            field.simulation.loop.call_after(dice.randrange(HAUNT_NS), network.repeat, *heard)
+
+    def words(self, fault: Fault, names: Sequence[str]) -> str:
+        return f"{hit(fault, names)} takes the lead, and clients hear again what they heard before"

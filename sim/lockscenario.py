@@ -13,24 +13,21 @@ from ..node.network.wire import decode
 from ..node.world import Address, Factory
 from ..ring.decree import Decree
 from ..ring.partition import dict_seed, partition_of
-from .check import Finished, Watcher
+from .check import Check, Finished, Watcher
 from .history import History, Status, by_key
+from .leaseclient import LeaseClient
 from .linearizability import Verdict, check_key
-from .lockcheck import (
+from .lockcheck import NoFork, NoGhost, OneLeader, SaidIsDurable, TokensGrow, ToldIsChosen
+from .lockclient import DICT_ID, PARTITIONS, HastyClient, LockClient
+from .lockfault import Echo, Estrange, Forget, Haunt, Straggle, Usurp
+from .lockjudge import (
     LockModel,
-    NoFork,
-    NoGhost,
-    OneLeader,
-    SaidIsDurable,
-    TokensGrow,
-    ToldIsChosen,
     healed_partitions_serve,
+    leaders_stay,
     nobody_holds_what_another_holds,
     plain_values_are_popped_once,
     spread,
 )
-from .lockclient import DICT_ID, PARTITIONS, HastyClient, LockClient
-from .lockfault import Forget, Usurp
 from .lockmayor import LockMayor, RestlessMayor
 from .locknode import LockNode, unpack
 from .scenario import Caption, Scenario
@@ -85,11 +82,11 @@ class LockScenario(Scenario):
     changes: ClassVar[bool] = True
     keys: ClassVar[Sequence[str]] = ("lock-a", "lock-c", "lock-b", "lock-g", "count-d", "plain-f")
     """In partitions 3, 3, 0, 2, 1 and 3."""
-    checks = (
+    checks: ClassVar[Sequence[Check]] = (
         every_key_is_linearizable,
         nobody_holds_what_another_holds,
         plain_values_are_popped_once,
-        healed_partitions_serve(3.0, decrees_of),
+        healed_partitions_serve(4.0, decrees_of),
     )
 
     def __init__(self, nodes: tuple[Address, ...], clients: tuple[Address, ...], history: History) -> None:
@@ -133,6 +130,20 @@ class FixedLockScenario(LockScenario):
     changes = False
 
 
+class EstrangedLockScenario(FixedLockScenario):
+    """The same, and for good two of the three do not hear each other, or one does not hear the other."""
+
+    kinds = (Estrange,)
+    checks = (*LockScenario.checks, leaders_stay)
+
+
+class LeaseLockScenario(LockScenario):
+    """Locks for a time."""
+
+    client_class = LeaseClient
+    keys = ("lock-a", "lock-b", "lock-g")
+
+
 class UsurpedLockScenario(LockScenario):
     """The same with few keys, impatient clients, a ring that never rests, and nodes that take the lead at
     any time, whoever leads."""
@@ -140,8 +151,9 @@ class UsurpedLockScenario(LockScenario):
     span_s = 8.0
     client_class = HastyClient
     mayor_class = RestlessMayor
-    keys = ("lock-a", "lock-a", "lock-b", "count-d", "plain-f")
-    kinds = (Usurp, Forget)
+    keys = (*(["lock-a", "lock-b", "count-d", "plain-f"] * 3), *(f"lock-{number}" for number in range(8)))
+    """A few that many want at one time, and some that are left alone for long."""
+    kinds = (Usurp, Forget, Straggle, Echo, Haunt)
 
 
 class ForgettingLockScenario(UsurpedLockScenario):

@@ -82,6 +82,8 @@ class Network:
         self._receivers: dict[Address, Receive] = {}
         #: Sends of these addresses are told to somebody, once (sim/host.py: a crash right after a send).
         self.watched: dict[Address, Callable[[], None]] = {}
+        #: Told of all that reaches these addresses (sim/lockfault.py: it comes again).
+        self.overheard: dict[Address, Callable[[int, Address, bytes, bool], None]] = {}
         self.sent_count = 0
         self.delivered_count = 0
         self.dropped_count = 0
@@ -186,7 +188,21 @@ class Network:
             return
         self.delivered_count += 1
         self._journal.add((self._loop.now_ns, "deliver", source, target, serial))
+        if target in self.overheard:
+            self.overheard[target](self._loop.now_ns, source, payload, datagram)
         receive(source, payload, datagram)
+
+    def repeat(
+        self,
+        source: Address,
+        target: Address,
+        payload: bytes,
+        datagram: bool,  # noqa: FBT001 - through the loop, which takes no names
+    ) -> None:
+        """Let something that was sent once arrive again, now."""
+        self.sent_count = serial = self.sent_count + 1
+        self._journal.add((self._loop.now_ns, "send", source, target, serial, payload))
+        self._deliver(source, target, serial, payload, datagram)
 
     # -- verbs -------------------------------------------------------------------------------------
 

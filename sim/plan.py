@@ -59,8 +59,15 @@ PROFILES: Mapping[str, Profile] = {
         zero_ratio=0.97,
         always=("bridge", "bounce", "slow-links"),
     ),
+    # Nothing but two nodes that do not hear each other (sim/lockfault.py).
+    "estranged": Profile(loss=0, duplication=0, replay=0, late=0, zero_ratio=1.0, always=("estrange",)),
     # Leaders that are taken from and know nothing of it (sim/lockfault.py), in a net that doubles and delays.
-    "usurp": Profile(duplication=0.20, late=0.1, rate_factor=1.0, zero_ratio=0.5, always=("usurp", "forget")),
+    "usurp": Profile(
+        duplication=0.20,
+        late=0.1,
+        zero_ratio=0.5,
+        always=("usurp", "forget", "straggle", "echo", "haunt"),
+    ),
     # Split brains that no majority shows: A and B talk, B and C talk, A and C do not; and B forgets.
     "bridge": Profile(rate_factor=8.0, zero_ratio=0.97, always=("bridge", "crash-after-send")),
 }

@@ -191,6 +191,7 @@ class Acceptor(Shelf):
                 parent=record.parent_id,
                 token=record.token,
                 present=record.body is not None,
+                taken=record.taken_id,
             )
         self._say(to, Accepted(self._me, boot, numbers))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringdict.node.world import NS_PER_S
 from ringdict.sim.history import Operation, Status
 from ringdict.sim.linearizability import Verdict, check_key
-from ringdict.sim.lockcheck import UNSEEN, LockModel, longest_in_vain, spread
+from ringdict.sim.lockjudge import UNSEEN, LockModel, longest_in_vain, spread
 
 
 def asked(
