@@ -87,10 +87,10 @@ ForgottenIsNever = forgetful("ForgottenIsNever", leadership_class=ClaimsToKnow)
 LINEARIZABLE = "every_key_is_linearizable"
 
 MUTANTS: Mapping[str, Mutant] = {
-    "PurgedByMajority": Mutant(seeds_max=12, check=LINEARIZABLE, profile="usurp"),
+    "PurgedByMajority": Mutant(seeds_max=8, check="NoFork", profile="usurp"),
     "PurgedUnshown": Mutant(seeds_max=20, check="plain_values_are_popped_once", profile="usurp"),
     "LeavingsKept": Mutant(seeds_max=30, check="NoFork", profile="default"),
-    "PurgedInSpiteOfFormer": Mutant(seeds_max=60, check="plain_values_are_popped_once", profile="usurp"),
+    "PurgedInSpiteOfFormer": Mutant(seeds_max=60, check=LINEARIZABLE, profile="usurp"),
 }
 
 UNCAUGHT: Mapping[str, Mutant] = {
