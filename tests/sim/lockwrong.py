@@ -345,7 +345,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "NoCheck": Mutant(seeds_max=47, check=LINEARIZABLE, profile="usurp"),
     "TombstoneUnguarded": Mutant(seeds_max=72, check="plain_values_are_popped_once", profile="usurp"),
     "CancelWithoutMark": Mutant(seeds_max=150, check="NoGhost", profile="usurp"),
-    "BelowPromise": Mutant(seeds_max=150, check=FORK, profile="usurp"),
+    "BelowPromise": Mutant(seeds_max=16, check=FORK, profile="usurp"),
 }
 
 UNCAUGHT: Mapping[str, Mutant] = {
