@@ -63,6 +63,8 @@ class PurgeStatus(NamedTuple):
     """Values dropped because they had expired."""
     too_old_count: int
     """Entries refused because their partition was purged further."""
+    too_large_count: int
+    """Entries, imported from an embedded store, that others asked for and that fit into no frame."""
     purged_partitions: int
     """Partitions purged by this node's asking."""
 
@@ -144,6 +146,7 @@ class Purger:
             collector.purged_count,
             collector.expired_count,
             self._replica.too_old_count,
+            self._replica.too_large_count,
             self._purged_count,
         )
 

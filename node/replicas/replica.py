@@ -22,6 +22,8 @@ from xxhash import xxh3_64_intdigest
 from ...exception import Error, StoreDamagedError, StoreFullError
 from ..config import (
     FRAME_ROWS_MAX,
+    FRAME_VALUE_BYTES_MAX,
+    KEY_BYTES_MAX,
     KEY_HEAD_BYTES,
     ROWS_BYTES_MAX,
     STORAGE_KEY_BYTES_MAX,
@@ -62,6 +64,8 @@ class Read(NamedTuple):
 NOTHING = Read(None, NO_STAMP)
 DAMAGED = b""
 """In place of an entry that cannot be read."""
+TRAVEL_BYTES_MAX = FRAME_VALUE_BYTES_MAX + KEY_BYTES_MAX + HEADER_BYTES + 64
+"""Of an entry that fits into a frame: value, over-long key, header, operation."""
 DAMAGED_FRONT = bytes(FRONT_BYTES)
 """In place of its front: any other one beats it."""
 
@@ -82,6 +86,8 @@ class Replica:
         self.marks = Marks(storage)
         #: Entries refused because their partition was purged further.
         self.too_old_count = 0
+        #: Entries asked for that fit into no frame: each replica has its own, or none.
+        self.too_large_count = 0
         self._preparing = False
         #: `cleared_at` of Dicts that were asked for.
         self._cleared_at: dict[bytes, int] = {}
@@ -342,6 +348,9 @@ class Replica:
             except StoreDamagedError:
                 continue
             if raw is None or not is_whole(place, raw):
+                continue
+            if len(raw) > TRAVEL_BYTES_MAX:  # imported from an embedded store that allowed it
+                self.too_large_count += 1
                 continue
             size_bytes += len(place) + len(raw)
             if rows and (size_bytes > ROWS_BYTES_MAX or len(rows) >= FRAME_ROWS_MAX):
