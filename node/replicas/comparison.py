@@ -104,10 +104,10 @@ class Comparison:
         self._marks: dict[int, int] = {}
         #: Partitions to walk through, the next one last.
         self._differing: list[int] = []
-        #: Of the partition that is walked through: places that differ; whether something of it could not be
-        #: had; whether something may be removed once the mark is raised; the peer's mark when it was begun.
+        #: Of the partition that is walked through: places that differ; whether all of it could be had;
+        #: whether something may be removed once the mark is raised; the peer's mark when it was begun.
         self._differ_count = 0
-        self._is_whole = True
+        self.is_whole = True
         self._has_stale = False
         self._their_mark = 0
         self.peer = peer
@@ -201,7 +201,7 @@ class Comparison:
 
     def _walk_through(self, partition: int) -> None:
         self._differ_count = 0
-        self._is_whole = True
+        self.is_whole = True
         self._has_stale = False
         self._their_mark = -1
         self.walked_count += 1
@@ -241,7 +241,7 @@ class Comparison:
         for place, front in there.items():
             standing = here.get(place)
             if front == DAMAGED_FRONT:
-                self._is_whole = self._is_whole and standing is not None and standing != DAMAGED_FRONT
+                self.is_whole = self.is_whole and standing is not None and standing != DAMAGED_FRONT
             elif version_of(front) > mark if standing is None else may_beat(front, standing):
                 wanted.append(place)
         return wanted
@@ -283,7 +283,7 @@ class Comparison:
     def _walked(self, partition: int) -> None:
         if not self._differ_count:  # the sums differ, and nothing else does: one of them is wrong
             self._replica.measure_anew(partition)
-        if not self._pulls or not self._is_whole:
+        if not self._pulls or not self.is_whole:
             self._finish(partition)
             return
         again = self._has_stale
@@ -315,12 +315,12 @@ class Comparison:
             assert isinstance(reply, Rows)
             rows = [(place, raw) for place, raw in reply.rows if self._takes(partition, place, raw)]
             if not rows:  # gone, or not fit to be taken
-                self._is_whole = False
+                self.is_whole = False
                 self._pull(partition, places[len(asked) :], then)
                 return
             last = max(place for place, _ in rows)
             left = [place for place in places if place > last]
-            self._is_whole = self._is_whole and len(left) + len(rows) == len(places)
+            self.is_whole = self.is_whole and len(left) + len(rows) == len(places)
             self.pulled_count += len(rows)
             go_on = partial(self._paced, rows, partial(self._pull, partition, left, then))
             self._replica.pull(rows, lambda error, _: self._stored(error, go_on))

@@ -126,7 +126,7 @@ class Convergence:
         self._dice = world.dice("convergence")
         self._pacing = Pacing(world, rate_bytes_s)
         self._leftovers = Leftovers(world, replica, bus, heard, self._pacing)
-        #: Told of each partition that was found equal: peer, partition, when that talk began.
+        #: Told of each partition of which all that a peer had is here: peer, partition, when the talk began.
         self.on_merged: Callable[[NodeId, int, int], None] = _nobody
         world.call_after(TICK_NS, self._tick)
 
@@ -269,12 +269,13 @@ class Convergence:
 
         def merged(partition: int) -> None:
             peer.merged.add(partition)
-            self.on_merged(node, partition, begun_ns)
+            if talk.is_whole:
+                self.on_merged(node, partition, begun_ns)
 
         def told_time(now_ms: int) -> None:
             peer.lead_ns = now_ms * NS_PER_MS - self._world.now_ns()
 
-        peer.talk = Comparison(
+        talk = peer.talk = Comparison(
             self._world,
             self._bus,
             self._replica,
@@ -285,7 +286,7 @@ class Convergence:
             pulls=True,
             pacing=self._pacing,
         )
-        peer.talk.begin(whole=True)
+        talk.begin(whole=True)
 
     def _ended(self, peer: _Peer, whole: bool) -> None:  # noqa: FBT001 - as `Ended` has it
         now_ns, talk = self._world.now_ns(), peer.talk

@@ -31,6 +31,7 @@ from ..config import (
 from ..network.message import Stamp
 from ..store import layout
 from ..store.entry import (
+    HEADER_BYTES,
     VERSION_AT,
     DamagedEntryError,
     Stored,

@@ -255,3 +255,16 @@ def test_a_look_for_the_dead_is_bounded_and_nothing_dead_costs_nothing(
     assert looked
     assert not any(member.contents() for member in cluster)
     assert cluster[0].purger.status().dead_count == 0
+
+
+def test_nothing_is_purged_where_an_owner_could_not_get_all() -> None:
+    cluster = started()
+    large = row(b"large", 1, b"v" * (16 * 1024 * 1024))
+    dead = next(
+        b"%d" % n for n in range(100_000) if partition_at(row(b"%d" % n)[0]) == partition_at(large[0])
+    )
+    cluster[0].replica.apply([large], lambda _error, _newer: None)
+    cluster[0].write(grave(dead, 9))
+    cluster.run_for(PURGED_S)
+    assert large[0] in cluster[0].contents()
+    assert all(member.replica.marks.get(partition_at(large[0])) == 0 for member in cluster)
