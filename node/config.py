@@ -473,6 +473,10 @@ COMPARISON_TIMEOUT_S = 1.0
 COMPARISONS_MAX = 2
 """That a node has under way at once of its own: repair takes its turn behind clients."""
 
+MISSED_LOOK_S = 0.1
+"""After a node had no room for a write, until it asks the other owners whether they took it: by then they
+did, or will not."""
+
 OWNER_SILENCE_S = 10.0
 """An owner that gave no answer for so long is not waited for any more: a partition is served, or goes over to
 a new owner, without having been compared with it."""

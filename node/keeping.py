@@ -89,6 +89,7 @@ class Keeping:
             world, replica, bus, heard, tail_lost=tail_lost, rate_bytes_s=move_rate_bytes_s
         )
         self.purger = self.purger_class(world, replica, bus, self.desk, self.convergence, heard)
+        replica.on_missed = self.convergence.miss
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         serving = self.convergence.serving
         self.writers = Writers(world, bus, replica, self.stamper, self.hints, heard, serving)

@@ -14,33 +14,39 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from ...exception import StoreDamagedError
 from ..config import (
     COMPARISON_INTERVAL_S,
     COMPARISON_RETRY_S_MAX,
     COMPARISON_RETRY_S_MIN,
     COMPARISON_TICK_S,
     COMPARISONS_MAX,
+    MISSED_LOOK_S,
     MOVE_RATE_BYTES_S,
     OWNER_SILENCE_S,
 )
 from ..network.bus import Bus
-from ..network.message import Mark
+from ..network.message import Mark, Reply
+from ..network.peermessage import AskRows, Rows
 from ..ringview import RingView
 from ..store.layout import PARTITION_NAMES
 from ..world import NS_PER_MS, NS_PER_S, NodeId, World
 from .comparison import Comparison, Listener
 from .leftovers import Leftovers
 from .pacing import Pacing
+from .rank import beats
 from .replica import Replica
+from .stretch import partition_at
 
 INTERVAL_NS = int(COMPARISON_INTERVAL_S * NS_PER_S)
 RETRY_NS_MIN = int(COMPARISON_RETRY_S_MIN * NS_PER_S)
 RETRY_NS_MAX = int(COMPARISON_RETRY_S_MAX * NS_PER_S)
 TICK_NS = int(COMPARISON_TICK_S * NS_PER_S)
+LOOK_NS = int(MISSED_LOOK_S * NS_PER_S)
 SILENCE_NS = int(OWNER_SILENCE_S * NS_PER_S)
 
 
@@ -122,6 +128,9 @@ class Convergence:
         #: Of each partition, whether this node owns it and is fit to serve it; those that it only owns.
         self._fit = bytearray(len(PARTITION_NAMES))
         self._unfit: list[int] = []
+        #: Of which something could not be stored here: others are to be asked; they have it.
+        self._looking: set[int] = set()
+        self._missed: set[int] = set()
         self._counts: Counter[str] = Counter()
         self._dice = world.dice("convergence")
         self._pacing = Pacing(world, rate_bytes_s)
@@ -243,8 +252,51 @@ class Convergence:
         if view is None or not self._unfit:
             return
         for partition in self._unfit:
-            self._fit[partition] = not self._tail_lost or self._caught_up(view, partition, alone=True)
+            lacks = self._tail_lost or partition in self._missed
+            self._fit[partition] = not lacks or self._caught_up(view, partition, alone=True)
+            if self._fit[partition]:
+                self._missed.discard(partition)
         self._unfit = [partition for partition in self._unfit if not self._fit[partition]]
+
+    # -- without room -----------------------------------------------------------------------------------
+
+    def miss(self, places: Sequence[bytes]) -> None:
+        """This node had no room for something at these places: look whether another owner had."""
+        for place in places:
+            partition = partition_at(place)
+            if self._fit[partition] and partition not in self._looking:
+                self._looking.add(partition)
+                self._world.call_after(LOOK_NS, partial(self._look_elsewhere, partition, place))
+
+    def _look_elsewhere(self, partition: int, place: bytes) -> None:
+        self._looking.discard(partition)
+        view = self._view
+        for node in () if view is None else view.owners(partition):
+            if view is not None and node in self._peers and self._bus.routable(node):
+                question = AskRows(0, view.mark, [place])
+                self._bus.ask(node, question, partial(self._told_elsewhere, partition, place), LOOK_NS)
+
+    def _told_elsewhere(self, partition: int, place: bytes, reply: Reply | None) -> None:
+        """Where another owner has something newer, this node is fit to be read once it has compared anew."""
+        try:
+            standing = self._replica.storage.get(place)
+        except StoreDamagedError:
+            standing = None
+        rows = reply.rows if isinstance(reply, Rows) else []
+        newer = any(at == place and (standing is None or beats(raw, standing)) for at, raw in rows)
+        if not newer or not self._fit[partition]:
+            return
+        now_ns = self._world.now_ns()
+        for peer in self._peers.values():
+            if peer.talk is not None:  # it may have begun before
+                self._count(peer.talk)
+                peer.talk.stop()
+                peer.talk = None
+            peer.merged.discard(partition)
+            peer.due_ns = now_ns
+        self._missed.add(partition)
+        self._fit[partition] = False
+        self._unfit.append(partition)
 
     # -- when, and with whom --------------------------------------------------------------------------
 

@@ -90,6 +90,8 @@ class Replica:
         #: Entries asked for that fit into no frame: each replica has its own, or none.
         self.too_large_count = 0
         self._preparing = False
+        #: Told of places at which something could not be stored for want of room.
+        self.on_missed: Callable[[list[bytes]], None] = lambda _: None
         #: `cleared_at` of Dicts that were asked for.
         self._cleared_at: dict[bytes, int] = {}
 
@@ -217,7 +219,20 @@ class Replica:
             if place[PREFIX_BYTES:CLEAR_KEY_END] == CLEAR_KEY:
                 clearances.take(place, raw, changes)
                 self._cleared_at.pop(place[:DICT_ID_BYTES], None)
-        self.storage.commit(changes, lambda error: self._applied(error, newer, done))
+
+        self.storage.commit(changes, lambda error: self._merged(error, changes, newer, done))
+
+    def _merged(self, error: Error | None, changes: Changes, newer: int, done: Applied) -> None:
+        if not isinstance(error, StoreFullError):
+            self._applied(error, newer, done)
+            return
+        for place in changes:  # of the commits that fail with it, each forgets its own
+            self._tallies.forget(partition_at(place))
+        self.marks.read()
+        self._cleared_at.clear()
+        self.clearances.load()
+        self.on_missed(list(changes))
+        done(error, 0)
 
     def remove(self, rows: Sequence[Row], done: Applied) -> None:
         """Let nothing stand at these places any more where what stands there begins like this (an entry or

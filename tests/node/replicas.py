@@ -128,6 +128,7 @@ class Member:
             world, self.replica, self.bus, self.hear, tail_lost=cluster.tail_lost
         )
         self.purger = cluster.purger(world, self.replica, self.bus, self.desk, self.convergence, self.hear)
+        self.replica.on_missed = self.convergence.miss
         self.handlers = {**self.desk.handlers(), **self.exchange.handlers(), **self.purger.handlers()}
         self.heard: list[tuple[NodeId, Mark]] = []
         #: How often it was asked what, by name of the kind.

@@ -136,6 +136,41 @@ def test_a_node_that_was_removed_and_lives_hands_over_what_it_alone_has() -> Non
     cluster.assert_equal()
 
 
+def test_a_node_without_room_for_a_write_is_not_read_until_it_has_compared() -> None:
+    cluster = Cluster(3)
+    cluster[0].write(*rows(20, 1))
+    cluster.run_for(5)
+    newer = row(b"no room", 2)
+    partition = partition_at(newer[0])
+    cluster.hosts[2].disk.full = True
+    cluster[0].write(newer)
+    cluster.run_for(0.5)
+    assert [member.convergence.serving(partition) for member in cluster] == [True, True, False]
+    assert cluster[2].convergence.serving(partition ^ 1), "nothing is wrong with another partition"
+    cluster.run_for(12)
+    assert not cluster[2].convergence.serving(partition), "it cannot take what it lacks"
+    cluster.hosts[2].disk.full = False
+    cluster.run_for(12)
+    assert cluster[2].convergence.serving(partition)
+    cluster.assert_equal()
+
+
+def test_reads_go_on_where_no_node_has_room() -> None:
+    cluster = Cluster(3)
+    cluster[0].write(*rows(20, 1))
+    cluster.run_for(5)
+    place, raw = row(b"no room", 2)
+    for host in cluster.hosts:
+        host.disk.full = True
+    served = 0
+    for _ in range(100):
+        for member in cluster:
+            member.replica.apply([(place, raw)], lambda _error, _newer: None)
+        cluster.run_for(0.1)
+        served += sum(member.convergence.serving(partition_at(place)) for member in cluster)
+    assert served > 200
+
+
 def test_replicas_under_load_are_found_equal_without_walking_through_them() -> None:
     cluster = Cluster(3)
     cluster[0].write(*rows(100, 1))
