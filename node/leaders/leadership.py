@@ -249,23 +249,23 @@ class Leadership:
         if held is not None and self._grants.is_over(work.name, held, self.now_ns()):
             self._expire(work, held)
         elif work.act.verb in NEEDS_PLAIN:
+            stood = self.acceptor.record(self.partition, work.name) is not None
             self._desk.plain.read_majority(
-                self.partition, work.name, lambda known, plain: self._plain_read(work, plain, known=known)
+                self.partition, work.name, lambda known, plain: self._plain_read(work, plain, known, stood)
             )
         else:
             self._decide(work, self._desk.plain.peek(self.partition, work.name))
 
     def _is_given_up(self, work: Work) -> bool:
         """Whether its client wants no answer any more: then it must not happen any more."""
-        fate = work.asker.session.fate(work.asker.serial)
-        return fate is Fate.CANCELLED or fate is Fate.PAST
+        return work.asker.session.fate(work.asker.serial) in (Fate.CANCELLED, Fate.PAST)
 
-    def _plain_read(self, work: Work, plain: PlainEntry | None, *, known: bool) -> None:
-        if self.ended:
-            return
-        if known:
+    def _plain_read(self, work: Work, plain: PlainEntry | None, known: bool, stood: bool) -> None:  # noqa: FBT001
+        if stood and not self.ended and self.acceptor.record(self.partition, work.name) is None:
+            self._look(work)  # forgotten meanwhile: what was read may be what the record hid
+        elif known and not self.ended:
             self._decide(work, plain)
-        else:
+        elif not self.ended:
             text = "no majority of the key's owners told its plain value"
             self._finish(work, Refused(0, Reason.NO_QUORUM, text, NO_MARK))
 

@@ -41,10 +41,11 @@ def test_grants_for_a_time_and_leaders_among_the_estranged(scenario: str, profil
     assert run(plan_for(f"ringdict.sim.lockscenario:{scenario}", 1, profile)).failure is None
 
 
-@pytest.mark.deep
-@pytest.mark.xfail(strict=True, reason="since records are forgotten: the cause is not known")
-def test_a_plain_value_is_popped_once_while_bridges_hold() -> None:
-    assert run(plan_for(PLACE, 34, "bridge")).failure is None
+@pytest.mark.parametrize("seed", [34, 48])
+def test_a_record_that_is_forgotten_while_a_plain_value_is_read_still_hides_it(seed: int) -> None:
+    """A pop asked a majority for the plain value before these had the removal, and looked at the record of the
+    removal after it was forgotten: one value was popped twice."""
+    assert run(plan_for(PLACE, seed, "bridge")).failure is None
 
 
 @pytest.mark.parametrize("seed", [3, 4])
