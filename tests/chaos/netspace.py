@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from types import TracebackType
@@ -24,16 +25,18 @@ NETWORK: Final = "10.99.0"
 NOBODY: Final = "02:ff:ff:ff:ff:ff"
 WAIT_S_MAX: Final = 10.0
 
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_library = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent() -> None:
     """In a child, before it becomes another program: be killed when the thread that made it ends."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def obstacle() -> str:
     """Why this machine cannot do it; empty: it can."""
+    if sys.platform != "linux":
+        return "needs Linux"
     if os.geteuid() != 0:
         return "needs root, for network namespaces"
     for tool in ("ip", "nsenter", "unshare"):
