@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
@@ -240,6 +241,8 @@ class SideBySide:
         self._count = 0
         #: By file descriptor, the connections over which something was asked here.
         self._used: dict[int, tuple[Contact, BlockingLine, FrameReader]] = {}
+        #: And how many answers are still to come over each, those that nobody waits for any more included.
+        self._owed: Counter[int] = Counter()
         self._poll = select.poll()
 
     def run(self, together: Together) -> list[Outcome]:
@@ -258,8 +261,8 @@ class SideBySide:
             for contact, _, _ in list(self._used.values()):
                 self._lines.drop(contact)
             raise
-        for contact, line, _ in list(self._used.values()):
-            if not self._driver.is_idle(line.address) or line.is_closed():
+        for descriptor, (contact, line, _) in list(self._used.items()):
+            if self._owed[descriptor] or line.is_closed():
                 self._lines.drop(contact)
         return cast("list[Outcome]", ended[0].result)
 
@@ -285,6 +288,7 @@ class SideBySide:
             return
         for reply in replies:
             if isinstance(reply, Reply):
+                self._owed[descriptor] -= 1
                 self._driver.hear(line.address, reply)
 
     def _send(self, ask: Ask) -> Miss | None:
@@ -299,6 +303,7 @@ class SideBySide:
         descriptor = line.sock.fileno()
         try:
             line.set_patience(ask.timeout_s)
+            self._owed[descriptor] += 1
             line.sock.sendall(encode_frame(encode(ask.request)))
         except OSError as broken:
             error = unreachable(line.address, broken)
@@ -307,6 +312,7 @@ class SideBySide:
 
     def _lose(self, contact: Contact, descriptor: int, error: Error) -> None:
         used = self._used.pop(descriptor, None)
+        del self._owed[descriptor]
         if used is not None:
             self._poll.unregister(descriptor)
             self._lines.drop(contact)

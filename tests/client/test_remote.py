@@ -34,8 +34,9 @@ from ringdict import (
     ValueTooLargeError,
 )
 from ringdict.client.blocking import BlockingLine
+from ringdict.client.instruction import Ask, Miss, Outcome, Plan, Together, Wait
 from ringdict.node.network.frame import encode_frame
-from ringdict.node.network.message import Get, Message, Put, Request
+from ringdict.node.network.message import AskRing, Get, Message, Put, Request, TellRing
 from ringdict.node.network.wire import encode
 
 from .library import Asyncio, Library, Trio, true
@@ -485,3 +486,30 @@ def test_connections_of_a_loop_end_with_it(nodes: Nodes, d: Dict[Any, Any], on: 
         on.run(main)
         assert not client.loops
     assert d["k"] == 1
+
+
+def test_an_answer_that_comes_after_its_question_was_given_up_is_not_taken_for_another(
+    nodes: Nodes, cluster: Cluster, d: Dict[Any, Any]
+) -> None:
+    """Found by chaos: a node that was slow to say who leads had the next call fail with a ProtocolError."""
+    client = cluster.client
+    route = client.session.route
+    assert route is not None
+    contact = route.contacts[0]
+    late = next(node for node in nodes.nodes if node.address == contact.address)
+
+    def ask(patience_s: float) -> Plan[object]:
+        answer: object = yield Ask(contact, AskRing(client.session.number(), 0), patience_s)
+        return answer
+
+    def given_up_and_asked_again() -> Plan[tuple[object, object]]:
+        late.hook = lambda _node, _request: time.sleep(0.4)
+        outcomes: list[Outcome] = yield Together([ask(0.1)])
+        late.hook = lambda _node, _request: None
+        yield Wait(0.6)
+        again: object = yield from ask(2.0)
+        return outcomes[0].result, again
+
+    first, again = client.blocking.run(given_up_and_asked_again())
+    assert isinstance(first, Miss)
+    assert isinstance(again, TellRing), again
