@@ -94,7 +94,7 @@ def moves_of(cluster: RealCluster, node: RealNode) -> dict[str, Any]:
 def test_who_scans_while_a_node_joins_weighs_more_and_leaves_sees_each_key_once(tmp_path: Path) -> None:
     with RealCluster(tmp_path) as nodes:
         nodes.wait_ready()
-        with nodes.client() as client:
+        with nodes.client(timeout_s=20.0) as client:
             filled(client)
         with Load(nodes) as load, Scanner(nodes) as scanner:
             load.runs_on()
