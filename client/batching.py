@@ -33,14 +33,13 @@ from .config import (
     BATCH_KEYS_MAX,
     BATCH_PATIENCE_S,
     BATCH_PIECE_BYTES_MAX,
-    FRESH_KEYS_MAX,
     OVERLOADED_PASSES_MAX,
     READ_PATIENCE_S,
 )
 from .contact import Contact
 from .errand import ELSEWHERE, STALE, Trail, definite, in_order
 from .instruction import Ask, Miss, Plan, together
-from .reading import Reads, get, get_fresh
+from .reading import Reads, get
 from .route import Route
 from .session import Session
 from .writing import writers
@@ -343,19 +342,3 @@ def _get_one(session: Session, dict_id: bytes, key: tuple[bytes, int], reads: Re
     except DamagedEntryError:
         raise DamagedEntryError(key[0]) from None
     return found.body if isinstance(found, Present) else None
-
-
-def get_many_fresh(
-    session: Session, dict_id: bytes, keys: Sequence[tuple[bytes, int]], reads: Reads = Reads.NEAREST
-) -> Plan[list[bytes | None]]:
-    """As `get_many`, each key from a majority of its owners. Raises as `reading.get_fresh`."""
-    del reads
-    bodies: list[bytes | None] = []
-    for start in range(0, len(keys), FRESH_KEYS_MAX):
-        plans = [get_fresh(session, dict_id, *key) for key in keys[start : start + FRESH_KEYS_MAX]]
-        outcomes = yield from together(plans)
-        for outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error
-            bodies.append(outcome.result.body if isinstance(outcome.result, Present) else None)
-    return bodies

@@ -101,9 +101,6 @@ messages on the same connection."""
 BATCH_CHAINS_MAX = 2
 """Messages of one batch that one node has at the same time: while it works on one the next is on its way."""
 
-FRESH_KEYS_MAX = 64
-"""Of a batch that is read from majorities, at the same time: three questions each."""
-
 SHARES_MAX = 256
 """Sets of partitions kept for scans, one a node and set of nodes that do not answer: a few kilobytes."""
 

@@ -1,4 +1,4 @@
-"""Reads of one key: from the nearest owner, with what this client has seen in mind; or from a majority.
+"""Reads of one key: from the nearest owner, with what this client has seen in mind.
 
 Rules of this file:
 1. An answer with an older stamp than this client has seen of the key is none: the other owners are asked,
@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from ..exception import NoQuorumError, UnavailableError
-from ..node.network.message import Absent, Get, Present, Reason, Refused, Reply, Request, Stamp
-from ..node.store.entry import DamagedEntryError
-from ..node.store.transaction import DictGoneError
+from ..exception import UnavailableError
+from ..node.network.message import Absent, Get, Present, Reply, Request
 from .config import BACK_OFF_S_MIN, READ_PATIENCE_S
 from .contact import Contact
 from .errand import Early, Errand, Trail, carry_out, in_order
-from .instruction import Ask, Miss, Plan, together
+from .instruction import Ask, Miss, Plan
 from .route import Route
 from .session import Session
 
@@ -126,59 +124,3 @@ def get(
     reply = yield from carry_out(errand, deadline_s, early)
     assert isinstance(reply, (Present, Absent))
     return reply
-
-
-def get_fresh(session: Session, dict_id: bytes, key: bytes, key_hash: int) -> Plan[Present | Absent]:
-    """The newest entry that a majority of the key's owners has.
-
-    Raises:
-        NoQuorumError: no majority could be reached in time.
-    """
-    deadline_s = session.now_s() + session.timeout_s
-    pause_s = 0.0
-    while True:
-        route = session.route or (yield from session.find_route(deadline_s))
-        owners = route.owners(key_hash & route.mask)
-        plans = [_ask_one(session, owner, route, dict_id, key) for owner in owners]
-        outcomes = yield from together(plans)
-        replies = [outcome.result for outcome in outcomes]
-        there = [reply for reply in replies if isinstance(reply, (Present, Absent))]
-        if 2 * len(there) > len(owners):
-            newest = max(there, key=_stamp)
-            see(session, key_hash, newest)
-            return newest
-        wait, pause_s = session.back_off(pause_s)
-        if session.now_s() + wait.seconds >= deadline_s:
-            raise _no_majority(replies, len(owners))
-        for reply in replies:
-            if isinstance(reply, Refused) and reply.reason in (Reason.NO_DICT, Reason.DAMAGED):
-                raise DictGoneError if reply.reason == Reason.NO_DICT else DamagedEntryError
-        yield wait
-        yield from session.refresh_anywhere(READ_PATIENCE_S)
-
-
-def _stamp(reply: Present | Absent) -> Stamp:
-    return reply.stamp
-
-
-def _ask_one(
-    session: Session, owner: Contact, route: Route, dict_id: bytes, key: bytes
-) -> Plan[Reply | Miss]:
-    patience_s = owner.begin(session.now_s(), READ_PATIENCE_S, others=True)
-    reply: Reply | Miss = yield Ask(owner, Get(session.number(), route.epoch, dict_id, key), patience_s)
-    if isinstance(reply, Miss):
-        owner.miss(session.now_s())
-    else:
-        owner.hit()
-    return reply
-
-
-def _no_majority(replies: Sequence[object], owners: int) -> NoQuorumError:
-    words = [
-        str(reply.error) if isinstance(reply, Miss) else reply.text
-        for reply in replies
-        if isinstance(reply, (Miss, Refused))
-    ]
-    return NoQuorumError(
-        f"a fresh read needs a majority of the key's {owners} owners: {'; '.join(dict.fromkeys(words))}"
-    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ringdict.client import batching, naming, reading, scanning, writing
+from ringdict.client import batching, naming, reading, removing, scanning, writing
 from ringdict.client.config import READ_PATIENCE_S
 from ringdict.client.instruction import Ask, Miss, Outcome, Plan, Together, Wait
 from ringdict.client.memory import Memory
@@ -20,7 +20,6 @@ from ringdict.client.session import Session
 from ringdict.exception import (
     AuthError,
     InvalidError,
-    NoQuorumError,
     OutcomeUnknownError,
     PartialFailureError,
     RequestTimeoutError,
@@ -452,17 +451,6 @@ def test_a_put_is_stamped_above_all_that_the_client_has_seen(world: World) -> No
     assert floors == [0, 77_001]
 
 
-def test_a_fresh_read_asks_a_majority_and_takes_the_newest(world: World) -> None:
-    world.put(b"old")
-    world.owners[1].entries[DICT, KEY] = Entry((1 << 50, 1, 1), b"new")
-    world.silent[world.owners[2]] = False
-    found = world.run(reading.get_fresh(world.session, DICT, KEY, HASH))
-    assert found.body == b"new"
-    world.silent[world.owners[1]] = False
-    with pytest.raises(NoQuorumError, match="majority"):
-        world.run(reading.get_fresh(world.session, DICT, KEY, HASH))
-
-
 # -- many keys -----------------------------------------------------------------------------------
 
 
@@ -480,7 +468,7 @@ def test_a_batch_is_split_by_owner_and_comes_together_again(world: World) -> Non
     bodies = world.run(batching.get_many(world.session, DICT, keys))
     assert bodies == [item[2] for item in items] + [None]
     assert len(world.of_kind(GetMany)) == 3
-    fresh = world.run(batching.get_many_fresh(world.session, DICT, keys[:100]))
+    fresh = world.run(removing.get_many(world.session, DICT, keys[:100]))
     assert fresh == bodies[:100]
 
 
