@@ -1,4 +1,4 @@
-"""Plans that ask leaders: at most once, whatever is lost on the way, and a definite answer where one is known.
+"""Plans that ask leaders: at most once, whatever is lost, and a definite answer where one can be known.
 
 As in test_session.py the clock is the test's. What leaders decide is real (deciders.py).
 """
