@@ -277,7 +277,8 @@ class Trial:
         keeping = owner.process.keeping
         self.written += 1
         body = b"%d" % self.written
-        ttl_ms = 0 if kind < 0.5 or kind >= 0.65 else self.dice.randrange(1, 5_000)
+        has_ttl = 0.5 <= kind < 0.65
+        ttl_ms = self.dice.randrange(1, 5_000) if has_ttl else 0
         expires_ms = keeping.stamper.now_ms() + ttl_ms if ttl_ms else 0
         flags = TOMBSTONE if kind >= 0.65 else 0
         number = keeping.writers.number

@@ -97,16 +97,6 @@ def forgets(patch: Patch) -> None:
     patch.setattr(Marks, "get", lambda self, partition: self.refused(partition))
 
 
-def headless(patch: Patch) -> None:
-    """Removes what has expired, header and all."""
-    original = Collector._settle
-
-    def settle(self: Collector, purged: list[Row], expired: list[Row]) -> None:
-        original(self, [*purged, *expired], [])
-
-    patch.setattr(Collector, "_settle", settle)
-
-
 def amnesiac(patch: Patch) -> None:
     """Forgets its hints when it is started again, and does not compare."""
     patch.setattr(hints.Hints, "_count_all", lambda _: None)
@@ -140,7 +130,7 @@ def early(patch: Patch) -> None:
     patch.setattr(Comparison, "_walk_through", walk)
 
 
-WRONG = [by_time, ignored, headless, amnesiac, greedy, early, forgets]
+WRONG = [by_time, ignored, amnesiac, greedy, early, forgets]
 
 
 @pytest.mark.deep
