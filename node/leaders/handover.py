@@ -31,9 +31,12 @@ class Handover:
         #: Whether this node is about to end, and leads nothing any more.
         self.leaving = False
         self._yielding_ns: dict[int, int] = {}
+        #: How often this node gave a partition up, by why.
+        self.counts: dict[str, int] = {}
 
-    def forget(self, partition: int) -> None:
+    def given_up(self, partition: int, why: str) -> None:
         """It is led here no more."""
+        self.counts[why] = self.counts.get(why, 0) + 1
         self._yielding_ns.pop(partition, None)
 
     def refused(self, leadership: Leadership, node: NodeId) -> None:

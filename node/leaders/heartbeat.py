@@ -5,7 +5,8 @@ and lets a leader that reaches nobody know it.
 
 Rules of this file:
 1. One heartbeat a pair of nodes, whatever the number of partitions.
-2. A pulse counts from when the heartbeat that it answers was sent, by the clock of who sent it.
+2. Time in which this node itself stood still does not count: what came meanwhile is not read yet.
+3. A pulse counts from when the heartbeat that it answers was sent, by the clock of who sent it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from ..network.leadermessage import Heartbeat, Pulse
 from ..network.message import Mark, Message
 from ..world import NS_PER_S, NodeId, World
-from .leaderconfig import STICKY_S
+from .leaderconfig import STICKY_S, TICK_S
 
 _STICKY_NS = int(STICKY_S * NS_PER_S)
+_TICK_NS = int(TICK_S * NS_PER_S)
 
 
 class _Peer:
@@ -45,6 +47,17 @@ class Heartbeats:
         self._peers: dict[NodeId, _Peer] = {}
         #: When what each node answered last was sent.
         self._answered_ns: dict[NodeId, int] = {}
+        self._ticked_ns = world.now_ns()
+
+    def tick(self) -> None:
+        """Called every `TICK_S`, unless this node stands still."""
+        now_ns = self._world.now_ns()
+        late_ns, self._ticked_ns = now_ns - self._ticked_ns - _TICK_NS, now_ns
+        if late_ns > _TICK_NS:
+            for node in self._answered_ns:
+                self._answered_ns[node] = min(now_ns, self._answered_ns[node] + late_ns)
+            for peer in self._peers.values():
+                peer.heard_ns = min(now_ns, peer.heard_ns + late_ns)
 
     def send(self, nodes: Iterable[NodeId], leads: bytes, mark: Mark) -> None:
         """Say to these nodes that this one is here, and leads that."""

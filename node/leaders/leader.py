@@ -120,7 +120,7 @@ class Leaders:
         #: Since when each partition has had no leader that is heard of.
         self._leaderless_ns: dict[int, int] = {}
         self._backoff_ns: dict[int, int] = {}
-        self._handover = Handover(self)
+        self.handover = Handover(self)
         self._lessons = Lessons(self.me, self.say, self.later)
         self.later(_TICK_NS, self._tick)
 
@@ -208,7 +208,7 @@ class Leaders:
         for partition, refused, held, _ in message.refusals:
             leadership = self.leaderships.get(partition)
             if leadership is not None and leadership.ballot == refused and held > refused:
-                self._handover.refused(leadership, NodeId(message.node))
+                self.handover.refused(leadership, NodeId(message.node))
 
     def _on_transfer(self, message: Transfer) -> None:
         electorate = self._electorates.get(message.partition)
@@ -218,7 +218,7 @@ class Leaders:
 
     def _may_try(self, partition: int) -> bool:
         return (
-            not self._handover.leaving
+            not self.handover.leaving
             and partition not in self.leaderships
             and partition not in self.candidacies
         )
@@ -255,7 +255,7 @@ class Leaders:
             return
         self.world.trace("resigns", partition=leadership.partition, ballot=leadership.ballot.plain(), why=why)
         del self.leaderships[leadership.partition]
-        self._handover.forget(leadership.partition)
+        self.handover.given_up(leadership.partition, why)
         leadership.end()
         self._beaten_ns = 0
 
@@ -296,8 +296,8 @@ class Leaders:
     def _tick(self) -> None:
         self.later(_TICK_NS, self._tick)
         now_ns = self.world.now_ns()
+        self.heartbeats.tick()
         answered = self.heartbeats.answered(_RESIGN_NS)
-        # Of a thousand partitions, eight times a second: in health there is nothing to count.
         all_answer = self.view is not None and set(answered).issuperset(self.view.members)
         for leadership in list(self.leaderships.values()):
             is_old = now_ns - leadership.begun_ns > _RESIGN_NS
@@ -307,7 +307,7 @@ class Leaders:
                 leadership.waits.tick()
         self.candidacies.tick()
         self._look_after_all()
-        self._handover.look()
+        self.handover.look()
         self._settle_more()
         if self.view is not None and now_ns - self._beaten_ns >= _BEAT_NS:
             self._beaten_ns = now_ns
@@ -360,10 +360,10 @@ class Leaders:
     def step_down(self) -> None:
         """Lead nothing any more: this node is about to end. Each partition goes to the next in its row, once
         nothing is under way there, and within `YIELD_S`."""
-        self._handover.leaving = True
+        self.handover.leaving = True
         for partition in self.candidacies.partitions():
             self.candidacies.drop(partition)
-        self._handover.look()
+        self.handover.look()
 
     def _settle_more(self) -> None:
         """Let a few partitions settle in the background."""

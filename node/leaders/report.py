@@ -24,6 +24,7 @@ def report(leaders: Leaders) -> Mapping[str, object]:
         "settling": sum(bool(each.open) for each in leaderships.values()),
         "electing": len(leaders.candidacies.partitions()),
         "waiting": sum(len(each.waits) for each in leaderships.values()),
+        "resigned": dict(sorted(leaders.handover.counts.items())),
         "ballots": [[partition, each.since, each.round, each.boot] for partition, each in ballots],
         "lost": _lost(leaders),
     }
