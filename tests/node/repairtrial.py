@@ -101,10 +101,19 @@ class RepairCluster(keepers.Cluster):
     def _factory(self) -> Callable[[World], KeepingNode]:
         return lambda world: self.node_class(world, self)
 
-    def decide(self, members: Sequence[int], *_rest: object, owning: int = NODES) -> None:
-        """A next ring, whose rows are of the first `owning` members."""
+    def decide(
+        self,
+        members: Sequence[int],
+        replicas: int = REPLICAS,
+        told: Sequence[int] | None = None,
+        first: int = 0,
+    ) -> None:
+        """A next ring, whose rows are of each of the members in turn."""
+        count = len(members)
         before = self.decree
-        rows = [[(number + place) % owning for place in range(REPLICAS)] for number in range(PARTITIONS)]
+        rows = [
+            [(number + first + place) % count for place in range(replicas)] for number in range(PARTITIONS)
+        ]
         self.decree = Decree(
             CLUSTER,
             before.epoch + 1 if before else 1,
@@ -113,12 +122,12 @@ class RepairCluster(keepers.Cluster):
                 Member(self.node(number), MemberState.ACTIVE, address=self.hosts[number].address)
                 for number in members
             ),
-            Table.of(rows, REPLICAS),
+            Table.of(rows, replicas),
             None,
             (1,) * PARTITIONS,
             ((),) * PARTITIONS,
         )
-        for number in members:
+        for number in members if told is None else told:
             process = self.hosts[number].process
             if isinstance(process, KeepingNode):
                 process.keeping.set_view(RingView(self.decree, self.node(number)))
