@@ -38,6 +38,7 @@ SLOW = {
     "TombstoneUnguarded",
     "LeaseEndsEarly",
     "CancelWithoutBarrier",
+    "CancelWithoutMark",
 }
 """Wrong versions that are caught by the ninth seed or later."""
 
