@@ -293,6 +293,8 @@ def _settle(one: Deciding, deadline_s: float) -> Plan[Acted | None]:
     if never or one.again:
         one.renew()
         return None
+    if acted.body is not None:  # somebody else's: that is an answer
+        return Acted(0, False, acted.version, acted.body)
     raise UnavailableError(
         "the leader was lost while it was asked: what this call would store is not there, and never will be"
     )

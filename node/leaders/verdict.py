@@ -153,8 +153,8 @@ def never(cancel: Act, seen: Seen) -> Told | None:
     """What is told of an operation that was not found, and cannot happen any more; None: it may have
     happened long ago.
 
-    Of a grant that is over "not held now, and never will be" is all that is asked; version 0: nothing was
-    ever decided about that key.
+    Of a grant that is over "not held now, and never will be" is all that is asked, and what stands there
+    instead, if anything does; version 0: nothing was ever decided about that key.
     """
     record, verb = seen.record, cancel.version
     if record is None and not seen.forgotten:
@@ -162,7 +162,7 @@ def never(cancel: Act, seen: Seen) -> Told | None:
     if record is None and verb in COUNTED:
         return None
     if record is None or verb in {Verb.PUT_IF_ABSENT, Verb.SET_DEFAULT}:
-        return Told(False, seen.version or seen.hidden)
+        return Told(False, seen.version or seen.hidden, seen.body)
     if record.operation_id == cancel.body:
         return Told(True, record.token)
     return Told(False, seen.version) if verb in COUNTED and record.complete else None
