@@ -225,7 +225,7 @@ def test_who_may_not_read_asks_a_node(tmp_path: Path, child: Child[None], name: 
 PROGRAM = """
 import sys
 from pathlib import Path
-from ringdict.node import hostmark
+from ringdict.node.served import hostmark
 if "blind" in sys.argv:
     hostmark.NAMESPACES = ()  # as if nothing told of the numbers of processes
 from tests.process.servednode import ServedNode, ALL
