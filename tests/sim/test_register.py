@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from ringdict.sim.run import run
 from ringdict.sim.scenario import DEFAULT, module_of, plan_for
 from ringdict.sim.shellrun import run_shells
 from ringdict.sim.shrink import Shrinker
+
+pytestmark = pytest.mark.skipif(
+    sys.gettrace() is not None, reason="adds no line of a node, and takes minutes"
+)
 
 HERE = Path(__file__).parent
 WRONG = HERE / "wrong.py"
