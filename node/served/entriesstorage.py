@@ -127,24 +127,13 @@ class EntriesStorage:
         """The oldest `count` commits are written; or all that wait have failed."""
         if self._closing:
             return
-        if error is None:
-            for _ in range(count):
-                self._overlay.settle()(None)
-                if self._is_over():
-                    return
-        else:
-            if not isinstance(error, StoreFullError):
-                self._broken = error
-            for done in self._overlay.discard():
-                done(error)
-                if self._is_over():
-                    return
+        if error is not None and not isinstance(error, StoreFullError):
+            self._broken = error
+        if not self._overlay.tell(count, error, lambda: self._closing):
+            return
         self._busy = False
         if self._overlay.waiting:
             self._begin()
-
-    def _is_over(self) -> bool:
-        return self._closing  # a process that was just told may have halted
 
     def close(self) -> None:
         """End, and give the folder back unless a write has failed. Nobody is told of anything any more."""
@@ -177,7 +166,7 @@ class EntriesStorage:
 
     def _written(self, group: Group) -> Error | None:
         try:
-            self._store.write_patiently(group.write, self._is_over)
+            self._store.write_patiently(group.write, lambda: self._closing)
         except Error as error:
             return error
         return None

@@ -110,24 +110,13 @@ class LmdbStorage:
         """The writer is done with a group of `count`."""
         if self._closing:
             return
-        if error is None:
-            for _ in range(count):
-                self._overlay.settle()(None)
-                if self._is_closing():
-                    return
-        else:
-            if not isinstance(error, StoreFullError):
-                self._broken = error
-            for done in self._overlay.discard():
-                done(error)
-                if self._is_closing():
-                    return
+        if error is not None and not isinstance(error, StoreFullError):
+            self._broken = error
+        if not self._overlay.tell(count, error, lambda: self._closing):
+            return
         self._busy = False
         if self._overlay.waiting:
             self._hand_over()
-
-    def _is_closing(self) -> bool:
-        return self._closing  # a process that was just told may have halted
 
     def close(self) -> None:
         """End the writer, once it is done with what it has. Nobody is told of anything any more."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
+from ...exception import Error
 from ..world import Changes, Done
 
 
@@ -68,6 +69,21 @@ class Overlay:
         self._latest.clear()
         self._sorted.clear()
         return failed
+
+    def tell(self, count: int, error: Error | None, is_over: Callable[[], bool]) -> bool:
+        """Tell the oldest `count` that they are on disk; or all that they failed. False: a process that was
+        told something ended by it, and is told nothing more."""
+        if error is None:
+            for _ in range(count):
+                self.settle()(None)
+                if is_over():
+                    return False
+        else:
+            for done in self.discard():
+                done(error)
+                if is_over():
+                    return False
+        return True
 
     def keys(self, first: bytes, end: bytes) -> list[bytes]:
         """The keys in here with first <= key < end, ascending."""
