@@ -171,6 +171,15 @@ def test_what_never_arrived_is_asked_of_the_next_leader_as_another_operation(wor
     assert world.record.body == b"mine"
 
 
+def test_what_never_arrived_is_answered_by_what_another_stored(world: LeadWorld) -> None:
+    assert world.put_if_absent(b"first")
+    world.faults = ["lost", "lost"]
+    world.before = lambda _, request: world.depose() if world.faults == ["lost"] else None
+    assert not world.put_if_absent(b"second")
+    assert world.acts[-1].verb == Verb.CANCEL
+    assert world.record.body == b"first"
+
+
 def test_a_ghost_of_a_cancelled_operation_does_nothing(world: LeadWorld) -> None:
     ghosts: list[Act] = []
     original = world.obey

@@ -116,7 +116,8 @@ def test_nobody_is_told_of_anything_after_close(tmp_path: Path) -> None:
     again.storage.close()
 
 
-def test_who_ends_when_told_of_a_failure_is_told_of_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fails", [True, False])
+def test_who_ends_when_told_of_a_commit_is_told_of_no_other(tmp_path: Path, *, fails: bool) -> None:
     told: list[str] = []
     storage = LmdbStorage(tmp_path, Durability.NONE, lambda _call: None)
 
@@ -126,6 +127,6 @@ def test_who_ends_when_told_of_a_failure_is_told_of_no_other(tmp_path: Path) -> 
 
     storage.commit({b"a": b"1"}, first)
     storage.commit({b"b": b"2"}, lambda _error: told.append("second"))
-    storage._finished(0, StoreFullError("no room"))
+    storage._finished(0 if fails else 2, StoreFullError("no room") if fails else None)
     assert told == ["first"]
     storage.close()
