@@ -13,6 +13,7 @@ from typing import Final
 from ...exception import InvalidError, NotFoundError
 from ...node.config import GATE_TIMEOUT_S
 from ...node.network.message import Absent, Get, Present, Refused
+from ...ring.decree import Decree
 from ...ring.member import Member
 from ...ring.partition import dict_seed, partition_of
 from ...ring.report import partition_lines, ring_lines
@@ -271,8 +272,13 @@ def _ring_json(ring: Ring) -> dict[str, object]:
     ]
     return {
         "cluster_id": decree.cluster_id.hex(), "epoch": decree.epoch, "partitions": decree.partitions,
-        "replicas": decree.replicas, "at_rest": decree.pending is None, "members": members,
+        "replicas": decree.replicas, "at_rest": _is_at_rest(decree), "members": members,
     }  # fmt: skip
+
+
+def _is_at_rest(decree: Decree) -> bool:
+    """Whether a change is over: until former owners are dropped, what they alone may know is still needed."""
+    return decree.pending is None and not any(decree.former)
 
 
 def _way(args: Arguments, terminal: Terminal) -> ExitCode:

@@ -29,7 +29,7 @@ from ringdict.node.network.message import (
 )
 from ringdict.node.network.wire import decode, encode
 from ringdict.node.world import Address, World
-from ringdict.ring.change import found, join
+from ringdict.ring.change import flip, found, join
 from ringdict.ring.codec import encode_decree
 from ringdict.ring.decree import Decree
 from ringdict.ring.member import Member, MemberState
@@ -198,6 +198,21 @@ def test_the_ring_is_shown_as_a_table_and_as_json(pair: Pair, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)
     assert sum(member["primaries"] for member in told["members"]) == 64
     assert not told["at_rest"]
+
+
+def test_the_ring_is_at_rest_once_former_owners_are_dropped(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decree = pair.shams[0].decree
+    assert decree is not None
+    while decree.pending is not None:
+        decree = flip(decree, range(64))
+    assert any(decree.former)
+    for now, is_at_rest in ((decree, False), (flip(decree, (), range(64)), True)):
+        for sham in pair.shams:
+            sham.decree = now
+        assert main(["ring", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["at_rest"] is is_at_rest
 
 
 def test_the_way_of_one_key(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -31,12 +29,9 @@ FAILOVER_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[RealCluster]:
-    """One cluster for all; each test leaves it whole. In memory where files may be there: a disk that still
-    writes what other tests left makes a sync take seconds, and it is the nodes that are looked at here."""
-    memory = Path("/dev/shm")
-    where = memory if memory.is_dir() else None
-    with TemporaryDirectory(prefix="ringdict-", dir=where) as folder, RealCluster(Path(folder)) as cluster:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """One cluster for all; each test leaves it whole."""
+    with RealCluster(tmp_path_factory.mktemp("nodes")) as cluster:
         cluster.wait_ready()
         yield cluster
 

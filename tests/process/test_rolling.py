@@ -3,7 +3,6 @@ acknowledged is lost, and no call fails for longer than two seconds."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,7 +100,6 @@ def restart(node: RealNode, *, politely: bool) -> None:
     wait_until(lambda: node.is_ready, lambda: node.log[-2_000:])
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="traced nodes take seconds for what takes one")
 @pytest.mark.parametrize("politely", [True, False], ids=["SIGTERM", "SIGKILL"])
 def test_every_node_is_restarted_under_load(cluster: RealCluster, politely: bool) -> None:
     acknowledged.clear()
