@@ -165,15 +165,16 @@ class LockNode:
 
     leaders_class: ClassVar[type[Leaders]] = EagerLeaders
 
-    def __init__(self, world: World, mayor: Address) -> None:
+    def __init__(self, world: World, mayor: Address, puts: set[tuple[Address, int]] | None = None) -> None:
         self.world = world
         self.mayor = mayor
         self.storage: Storage = WatchedStorage(world, world.storage("consensus"))
         self.addresses: dict[NodeId, Address] = {}
         self.bus = Bus(world, self)
         self.plain = PlainPlane(self)
-        #: Plain puts that this process has coordinated.
-        self.puts: set[tuple[Address, int]] = set()
+        #: Plain puts that were coordinated. They outlive processes: a connection, and with it a frame that
+        #: comes late or twice, ends with the process that it leads to.
+        self.puts: set[tuple[Address, int]] = set() if puts is None else puts
         self.shown: dict[bytes, int] = {}
         self.leaders = self.leaders_class(
             world, self.storage, self, self.bus, self.plain,

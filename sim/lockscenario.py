@@ -92,9 +92,10 @@ class LockScenario(Scenario):
     def __init__(self, nodes: tuple[Address, ...], clients: tuple[Address, ...], history: History) -> None:
         super().__init__(nodes, clients, history)
         self.decrees: list[Decree] = []
+        self.puts: set[tuple[Address, int]] = set()
 
     def node(self, _number: int, /) -> Factory:
-        return lambda world: self.node_class(world, self.clients[0])
+        return lambda world: self.node_class(world, self.clients[0], self.puts)
 
     def client(self, number: int, /) -> Factory:
         if number == 0:

@@ -148,7 +148,7 @@ class Acceptor(Shelf):
                 refusals.append((partition, ballot, self.promised(partition), False))
             elif rows:
                 self.follow(draft.changes, partition, max(ballot, self.promised(partition)))
-                taken += self._take(draft, partition, rows)
+                taken += self._take(draft, ballot, partition, rows)
                 kept.append(number)
             else:
                 standing.append(number)
@@ -164,13 +164,17 @@ class Acceptor(Shelf):
         """Whether that ballot is still followed."""
         return ballot >= self.promised(partition)
 
-    def _take(self, draft: Draft, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> list[Chosen]:
+    def _take(
+        self, draft: Draft, ballot: Ballot, partition: int, rows: Iterable[tuple[bytes, bytes]]
+    ) -> list[Chosen]:
         taken: list[Chosen] = []
         for name, raw in rows:
             new = decode_record(raw)
             key = place(partition, name)
             there = draft.get(key)
             old = None if there is None else decode_record(there)
+            if old is None and self.forgetting.is_forgotten(ballot, partition, new):
+                continue
             taken.append((partition, name, new))
             if old is not None and old.order >= new.order:
                 continue

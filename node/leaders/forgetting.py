@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ...exception import StoreDamagedError
 from ..network.leadermessage import Ask, Forgotten, Prepare, Purge
 from ..network.message import Message
 from ..ringview import RingView
@@ -30,6 +31,7 @@ class Forgetting:
         apply: Apply,
         prepare: Callable[[Prepare], None],
     ) -> None:
+        self._world = world
         self._me = world.identity.node
         self._shelf = shelf
         self._say = say
@@ -71,7 +73,7 @@ class Forgetting:
         changes: Changes = dict.fromkeys(places, None)
         if len(places) < FORGET_ROWS_MAX:
             self._shelf.no_sums(changes, partition)
-        self._keep(changes, lambda: self._empty(partition))
+        self._keep(changes, self._then(lambda: self._empty(partition)))
 
     def knows(self, partition: int, since: int) -> bool:
         """Whether this node knows of that set of replicas, and has forgotten what it had to."""
@@ -107,13 +109,19 @@ class Forgetting:
                 return True
         return False
 
+    def is_forgotten(self, ballot: Ballot, partition: int, new: Record) -> bool:
+        """Whether a record that says "absent", where nothing stands, may be one that was forgotten. All that
+        has it taken up is content with nothing; a stale one would hide from `cancel` what came after it."""
+        mark = self._shelf.mark(partition)
+        return new.body is None and mark.ballot == ballot and new.order <= mark
+
     def on_purge(self, message: Purge) -> None:
         """Forget what still stands as it did when all had it; readers know first, and durably."""
         if self._ballot_of(message) != self._shelf.promised(message.partition):
             return
         standing = self._standing(message)
         shown = [(message.partition, name, record) for name, record in standing]
-        self._apply(shown, lambda: self._forget(message))
+        self._apply(shown, self._then(lambda: self._forget(message)))
 
     def _ballot_of(self, message: Purge) -> Ballot:
         return Ballot(message.since, message.round, message.node, message.boot)
@@ -125,6 +133,17 @@ class Forgetting:
             if record is not None and record.order == order and record.body is None:
                 found.append((name, record))
         return found
+
+    def _then(self, call: Callable[[], None]) -> Callable[[], None]:
+        """What follows on a disk's answer: who brings that does not know what a damaged record means."""
+
+        def then() -> None:
+            try:
+                call()
+            except StoreDamagedError as error:
+                self._world.halt(str(error))
+
+        return then
 
     def _forget(self, message: Purge) -> None:
         partition, ballot = message.partition, self._ballot_of(message)

@@ -28,7 +28,7 @@ from .electorate import Electorate
 from .grantclock import GrantClock
 from .leaderconfig import QUEUE_REQUESTS_MAX
 from .plain import PlainEntry
-from .record import BUCKETS, CLEAR_BUCKET, FORGETS, SUM_BYTES, Record, bucket_of, dict_of
+from .record import BUCKETS, CLEAR_BUCKET, FORGETS, FORGETS_BUCKET, SUM_BYTES, Record, bucket_of, dict_of
 from .request import Fate
 from .settlement import Settlement
 from .successor import ended, is_ended, successor
@@ -65,7 +65,7 @@ class Leadership:
         self._sequence = 0
         self._undecided: set[int] = set()  # where each batch begins that is not chosen yet
         self._pledges = dict(pledges)
-        self._highest = max(token for token, _ in pledges.values())
+        self.highest = max(token for token, _ in pledges.values())
         self._queues: dict[bytes, deque[Work]] = {}
         self._clears = Clears(self, self._resume)
         self.waits = Waits(self.now_ns, self._holder)
@@ -92,11 +92,10 @@ class Leadership:
         return sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES] if sums else bytes(SUM_BYTES)
 
     def _unsettled(self) -> set[int]:
+        carried = set() if self.electorate.is_simple else {FORGETS_BUCKET}
         if len({sums for _, sums in self._pledges.values()}) == 1 and self.electorate.agreed(self._pledges):
-            return (
-                set()
-            )  # all have the same in all buckets, as in health: nothing is to be looked at one by one
-        return {bucket for bucket in range(BUCKETS) if not self._is_settled(bucket)}
+            return carried  # all have the same, as in health: no bucket is to be looked at by itself
+        return carried.union(bucket for bucket in range(BUCKETS) if not self._is_settled(bucket))
 
     def _is_settled(self, bucket: int) -> bool:
         mine = self.sum_at(self.me, bucket)
@@ -194,8 +193,8 @@ class Leadership:
 
     def token(self, floor: int) -> int:
         """A version above that, and above all that this partition had."""
-        self._highest = self._desk.stamp(max(floor, self._highest, self._desk.plain.floor(self.partition)))
-        return self._highest
+        self.highest = self._desk.stamp(max(floor, self.highest, self._desk.plain.floor(self.partition)))
+        return self.highest
 
     # -- operations on a key -----------------------------------------------------------------------
 
@@ -271,7 +270,7 @@ class Leadership:
 
     def _see(self, name: bytes, plain: PlainEntry | None) -> Seen:
         cleared = self.acceptor.record(self.partition, dict_of(name))
-        forgotten = 0 if self.acceptor.record(self.partition, FORGETS) is None else self._highest
+        forgotten = 0 if self.acceptor.record(self.partition, FORGETS) is None else self.highest
         return see(self.acceptor.record(self.partition, name), cleared, plain, forgotten)
 
     def _decide(self, work: Work, plain: PlainEntry | None) -> None:

@@ -28,7 +28,7 @@ from ..network.leadermessage import Forgotten, Purge
 from ..network.message import Message
 from ..world import NS_PER_MS, NS_PER_S, NodeId, Timer, World
 from .acceptor import Acceptor
-from .ballot import Order
+from .ballot import Ballot, Order
 from .heartbeat import Heartbeats
 from .leaderconfig import (
     PAGE_BYTES,
@@ -108,6 +108,8 @@ class Purger:
         self._at: tuple[int, bytes, bool] | None = None
         #: Records forgotten by all, since the start.
         self.purged_count = 0
+        #: Of each partition, the ballot under which it is being said that it forgets.
+        self._announced: dict[int, Ballot] = {}
         self._reshowing = Reshowing(desk)
         desk.later(self.look_ns, self._look)
 
@@ -226,7 +228,10 @@ class Purger:
         return now_ms - (record.token >> COUNTER_BITS) >= self.age_ms
 
     def _announce(self, leadership: Leadership) -> None:
-        """Have it said that the partition forgets: rule 6."""
+        """Have it said that the partition forgets: rule 6; once a ballot, since a disk may be slow."""
+        if self._announced.get(leadership.partition) == leadership.ballot:
+            return
+        self._announced[leadership.partition] = leadership.ballot
         operation_id = self._desk.world.dice("purge").randbytes(16)
         record = clearing(None, leadership.next_order(), operation_id, leadership.token(0))
         leadership.choose([(FORGETS, record)], _nothing)

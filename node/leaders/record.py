@@ -106,6 +106,9 @@ def bucket_of(name: bytes) -> int:
     return 1 + xxh3_64_intdigest(name) % (BUCKETS - 1)
 
 
+FORGETS_BUCKET: Final = bucket_of(FORGETS)
+
+
 def sum_of(name: bytes, order: Order) -> int:
     """What one record adds to its bucket's sum."""
     return int.from_bytes(blake2b(name + _encode(order), digest_size=SUM_BYTES).digest(), "big")

@@ -20,7 +20,7 @@ from ..network.leadermessage import AskNames, AskRecords, TellNames, TellRecords
 from ..world import NS_PER_S, NodeId
 from .ballot import NO_ORDER, Order
 from .leaderconfig import PAGE_BYTES, PAGE_NAMES, RESEND_S, SETTLE_S
-from .record import Record, decode_record
+from .record import FORGETS, Record, decode_record
 
 if TYPE_CHECKING:
     from .leadership import Leadership
@@ -122,7 +122,7 @@ class Settlement:
             best = max(names.get(name, NO_ORDER) for names in self._names.values())
             holders = [node for node, names in self._names.items() if names.get(name) == best]
             if lead.me in holders:
-                if not lead.electorate.agreed(holders):
+                if self._is_carried(name) or not lead.electorate.agreed(holders):
                     record = lead.acceptor.record(lead.partition, name)
                     assert record is not None
                     self._rows.append((name, record))
@@ -152,6 +152,11 @@ class Settlement:
         if not self._missing:
             self._propose()
 
+    def _is_carried(self, name: bytes) -> bool:
+        """Whether that record brings the highest token of all that was forgotten to new replicas, before the
+        former ones have no say any more. None of what they have else may show it."""
+        return name == FORGETS and not self._leadership.electorate.is_simple
+
     def _propose(self) -> None:
         """Have them accepted, as many at once as one frame may hold."""
         lead = self._leadership
@@ -162,7 +167,8 @@ class Settlement:
             if size_bytes >= PAGE_BYTES:
                 batches.append([])
                 size_bytes = 0
-            again = msgspec.structs.replace(record, order=lead.next_order())
+            token = max(record.token, lead.highest) if self._is_carried(name) else record.token
+            again = msgspec.structs.replace(record, order=lead.next_order(), token=token)
             batches[-1].append((name, again))
             size_bytes += len(name) + len(record.body or b"") + 128
         self._waiting = len(batches)

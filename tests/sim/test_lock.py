@@ -104,6 +104,34 @@ def test_a_fresh_host_at_a_replicas_address_is_not_asked_what_it_knows(seed: int
     assert run(plan_for(PLACE, seed, profile)).failure is None
 
 
+def test_that_a_partition_forgets_is_said_once_a_ballot() -> None:
+    """While a slow disk did not know yet that it had been said, it was said again and again: two successors
+    of one state."""
+    assert run(plan_for(PLACE, 177, "default")).failure is None
+
+
+@pytest.mark.parametrize("seed", [338, 559])
+def test_a_forgotten_record_that_comes_again_is_not_taken_up(seed: int) -> None:
+    """It said "absent", and was not the last that had: two successors of one state, and a `cancel` would not
+    have found what was done since."""
+    assert run(plan_for(PLACE, seed, "default")).failure is None
+
+
+def test_a_record_that_is_found_damaged_once_readers_know_ends_the_process() -> None:
+    """A disk's answer led to it, where nobody took the error for what it is."""
+    assert run(plan_for(PLACE, 784, "default")).failure is None
+
+
+def test_tokens_of_what_was_forgotten_outlive_the_replicas_that_knew_them() -> None:
+    """Two changes of the ring later nobody knew the highest one, and the next leader's clock was behind."""
+    assert run(plan_for(PLACE, 391, "default")).failure is None
+
+
+def test_a_plain_put_that_comes_again_after_a_restart_is_the_same_put() -> None:
+    """Its double reached the next process of a node, which carried it out again: both were popped."""
+    assert run(plan_for(PLACE, 229, "default")).failure is None
+
+
 @pytest.mark.parametrize("seed", [122, 187])
 def test_a_plain_put_is_one_put(seed: int) -> None:
     """A double of it, or one sent again when a node told who leads, was a second one: both were popped."""
