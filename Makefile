@@ -27,7 +27,7 @@ demo: $(VENV)/.installed-$(VERSION)-cluster ## several processes share a Dict, o
 
 .PHONY: test
 test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep or campaign
-	$(BIN)/python -m pytest -m "not deep and not campaign" --durations=10 $(ARGS)
+	$(call pytest,$(BIN)/python,not deep and not campaign)
 
 .PHONY: test-cluster
 test-cluster: $(VENV)/.installed-$(VERSION)-test ## the tests of the embedded Dict, on three real nodes
@@ -37,9 +37,9 @@ test-cluster: $(VENV)/.installed-$(VERSION)-test ## the tests of the embedded Di
 # The gate is per room, so that a well-tested room cannot hide a neglected one.
 .PHONY: test-all
 test-all: $(VENV)/.installed-$(VERSION)-test ## every test but the campaigns, more rounds, coverage
-	$(BIN)/python -m pytest -m "(deep or hypothesis) and not campaign" --hypothesis-profile=deep --durations=10 $(ARGS)
+	$(call pytest,$(BIN)/python,(deep or hypothesis) and not campaign,--hypothesis-profile=deep)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not deep and not campaign" --durations=10 $(ARGS)
+	$(call pytest,$(BIN)/coverage run,not deep and not campaign)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@for room in client gossip node ring; do \
@@ -48,7 +48,7 @@ test-all: $(VENV)/.installed-$(VERSION)-test ## every test but the campaigns, mo
 
 .PHONY: campaign
 campaign: $(VENV)/.installed-$(VERSION)-test ## the tests with so many seeds that CI has no time for them
-	$(BIN)/python -m pytest -m campaign --hypothesis-profile=deep --durations=10 $(ARGS)
+	$(call pytest,$(BIN)/python,campaign,--hypothesis-profile=deep)
 
 # Root is needed for namespaces of the network; where they cannot be made, a line says why, and nothing is wrong.
 .PHONY: chaos
@@ -82,6 +82,13 @@ clean: ## remove all that these targets made
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # -- what the targets stand on -------------------------------------------------------------------
+
+# $(1) runs the tests marked $(2): most by as many workers as there are processors, then, one after another, those
+# that start nodes or time something. 5 says that no test of one half is meant by $(ARGS).
+define pytest
+	$(1) -m pytest -n auto --maxprocesses=4 --dist=worksteal -m "($(2)) and not alone" $(3) --durations=10 $(ARGS) || [ $$? = 5 ]
+	$(1) -m pytest -m "($(2)) and alone" $(3) --durations=10 $(ARGS) || [ $$? = 5 ]
+endef
 
 $(VENV)/.installed-$(VERSION)-plain: pyproject.toml | $(VENV)/.made-$(VERSION)
 	$(call install,.)

@@ -15,7 +15,35 @@ hypothesis.settings.register_profile("quick", max_examples=50, derandomize=True,
 hypothesis.settings.register_profile("deep", max_examples=300, print_blob=True, deadline=None)
 hypothesis.settings.load_profile("quick")
 
-ROOT = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+
+
+# What starts nodes and programs by the dozen, waits for them or times them: nothing may run beside it.
+ALONE = (
+    "bench/",
+    "chaos/",
+    "cli/test_demo",
+    "cli/test_serve",
+    "examples/",
+    "node/test_lateness",
+    "node/test_nap",
+    "node/test_server",
+    "process/",
+    "test_import",
+)
+# What starts processes, too, but waits for nothing but their ends, and looks at no clock.
+TOGETHER = (
+    "process/test_backup.",
+    "process/test_damage",
+    "process/test_disk",
+    "process/test_map",
+    "process/test_memorymap",
+    "process/test_owner",
+    "process/test_powercut",
+    "process/test_races",
+    "process/test_torture",
+)
 
 
 class PlainRoot:
@@ -38,6 +66,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(PlainRoot())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that nothing may run beside."""
+    if not item.path.is_relative_to(TESTS):
+        return
+    name = item.path.relative_to(TESTS).as_posix()
+    if name.startswith(ALONE) and not name.startswith(TOGETHER):
+        item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")
