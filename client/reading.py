@@ -54,7 +54,7 @@ class Reading(Errand):
         return in_order(row, self.session.now_s())
 
     def request(self, number: int, epoch: int) -> Request:
-        return Get(number, epoch, self.dict_id, self.key)
+        return Get(number, epoch, self.dict_id, self.key, bool(self.older))
 
     def accepts(self, reply: Reply) -> bool:
         session = self.session

@@ -470,6 +470,20 @@ milliseconds, and reading a partition through because of them would cost far mor
 COMPARISON_TIMEOUT_S = 1.0
 """For an answer of a peer that is busy with clients, or has to store entries first."""
 
+REPAIR_SAMPLE_READS = 256
+"""Of so many reads of single keys one is looked up at another owner, too: two small messages, less than a
+hundredth of what the reads cost."""
+
+REPAIR_PLACES_MAX = 1_024
+"""Places that wait to be looked up at other owners: some 200 KB. Beyond that replicas differ so much that
+comparing them finds it sooner."""
+
+REPAIR_PAUSE_S = 0.01
+"""Before each such look: at most a hundred a second, whatever is read."""
+
+REPAIR_TIMEOUT_S = 0.5
+"""For an answer to one: nobody waits for it, and comparisons find what it misses."""
+
 COMPARISONS_MAX = 2
 """That a node has under way at once of its own: repair takes its turn behind clients."""
 

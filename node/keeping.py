@@ -20,6 +20,7 @@ from .replicas.hints import Hints
 from .replicas.nameexchange import NameExchange
 from .replicas.names import Names
 from .replicas.purge import Purger
+from .replicas.readrepair import ReadRepair
 from .replicas.replica import Replica
 from .replicas.replicadesk import Handler, ReplicaDesk
 from .replicas.service import Presence, Service
@@ -58,6 +59,7 @@ class Keeping:
     coordinator_class = Coordinator
     convergence_class = Convergence
     purger_class = Purger
+    repair_class = ReadRepair
     service_class = Service
 
     def __init__(  # noqa: PLR0913 - each is one thing that only the whole node knows
@@ -89,6 +91,7 @@ class Keeping:
             world, replica, bus, heard, tail_lost=tail_lost, rate_bytes_s=move_rate_bytes_s
         )
         self.purger = self.purger_class(world, replica, bus, self.desk, self.convergence, heard)
+        self.repair = self.repair_class(world, replica, bus)
         replica.on_missed = self.convergence.miss
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         serving = self.convergence.serving
@@ -101,8 +104,9 @@ class Keeping:
             self.exchange,
             self.admission,
             presence,
-            serving,
-            status,
+            self.repair,
+            serving=serving,
+            status=status,
         )
         self.view: RingView | None = None
         #: Who gets what is neither a question nor an answer, with where it came from.
@@ -129,6 +133,7 @@ class Keeping:
         self.exchange.set_view(view)
         self.hints.set_view(view)
         self.convergence.set_view(view)
+        self.repair.set_view(view)
         self.purger.set_view(view)
         self.coordinator.set_view(view)  # last: it begins anew what is under way
 

@@ -39,6 +39,7 @@ class Leading:
         self._presence = presence
         stamper = keeping.stamper
         self._plane = PlainPlane(world, keeping.bus, keeping.replica, stamper, heard)
+        self._plane.on_differ = keeping.repair.doubt_place
         self.leaders = self.leaders_class(
             world,
             decisions,

@@ -317,6 +317,7 @@ class Node:
             "partitions": len(owned),
             "convergence": convergence._asdict(),
             "moves": self.moves.facts(),
+            "read_repair": keeping.repair.status()._asdict(),
             "dead": keeping.purger.status()._asdict(),
             "hints": {
                 node.hex(): {"count": count, "bytes": size}

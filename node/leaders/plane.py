@@ -58,6 +58,8 @@ class PlainPlane:
         self._heard = heard
         self._me = world.identity.node
         self.view: RingView | None = None
+        #: Told of places of which owners that were read from do not have the same.
+        self.on_differ: Callable[[bytes], None] = lambda _: None
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
@@ -182,6 +184,8 @@ class _Reading:
             if raw and (not self._newest or beats(raw, self._newest)):
                 self._newest = raw
         self._have = [node for node, raw in self._told.items() if raw == self._newest]
+        if len(self._have) < len(self._told):
+            self._plane.on_differ(self._place)
         if self._newest:
             self._mend()
         self._finish()

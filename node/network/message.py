@@ -163,11 +163,13 @@ class Dicts(Reply, tag=9):
 
 
 class Get(Request, tag=10):
-    """The entry of a key, as this replica has it."""
+    """The entry of a key, as this replica has it. `doubts`: another owner's answer was older than what this
+    client has seen, so somebody is behind."""
 
     epoch: Natural
     dict_id: DictId
     key: bytes
+    doubts: bool = False
 
 
 class Present(Reply, tag=11):

@@ -88,6 +88,19 @@ class Rows(Reply, tag=73):
     rows: list[Row]
 
 
+class AskFronts(Request, tag=60):
+    """What stands at these places, by the fronts of the entries alone: a read has made whoever asks doubt."""
+
+    mark: Mark
+    places: list[bytes]
+
+
+class Fronts(Reply, tag=61):
+    """In the same order, as in `Places`; empty: nothing stands there."""
+
+    fronts: list[bytes]
+
+
 class ShareNames(Request, tag=74):
     """All that is known of names and Dicts has this digest. `rows` are news; with `whole` they are all that
     whoever asks knows from the key `first` up to, not including, `last` (empty: to the end)."""

@@ -20,11 +20,13 @@ from ..network.message import Natural, Reason, Refused, Reply, Request
 from ..network.peermessage import (
     Applied,
     AskFloor,
+    AskFronts,
     AskPlaces,
     AskRoot,
     AskRows,
     AskSums,
     Floor,
+    Fronts,
     Places,
     Replicate,
     Root,
@@ -79,6 +81,7 @@ class ReplicaDesk:
             AskSums: self._on_ask_sums,
             AskPlaces: self._on_ask_places,
             AskRows: self._on_ask_rows,
+            AskFronts: self._on_ask_fronts,
         }
 
     def member_at(self, source: Address) -> NodeId | None:
@@ -99,6 +102,10 @@ class ReplicaDesk:
         """Which node an address is, if any."""
         return self.member_at(source) or self._directory.node_at(source)
 
+    def keeps(self, place: bytes) -> bool:
+        """Whether this node is to have what stands at a place."""
+        return partition_at(place) in self._kept
+
     # -- handlers -----------------------------------------------------------------------------------
 
     def _on_replicate(self, source: Address, request: Request) -> None:
@@ -109,7 +116,7 @@ class ReplicaDesk:
             if fault := self._replica.fault_of(place, raw):
                 self._refuse(source, request, Reason.INVALID, fault)
                 return
-            if partition_at(place) not in self._kept:
+            if not self.keeps(place):
                 self._refuse(source, request, Reason.NOT_OWNER, "not kept here")
                 return
         number = request.number
@@ -179,6 +186,12 @@ class ReplicaDesk:
         assert isinstance(request, AskRows)
         if self.admits(source, request, request.mark):
             self._bus.tell(source, Rows(request.number, self._replica.rows(request.places[:FRAME_ROWS_MAX])))
+
+    def _on_ask_fronts(self, source: Address, request: Request) -> None:
+        assert isinstance(request, AskFronts)
+        if self.admits(source, request, request.mark):
+            fronts = [self._replica.front(place) for place in request.places[:FRAME_ROWS_MAX]]
+            self._bus.tell(source, Fronts(request.number, fronts))
 
     # -- who is answered ------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 Rules of this file:
 1. A key is read where it is owned and where its replica is fit to be read, and nowhere else: a node that is
    behind, or has lost its tail, says so, and another owner is asked.
-2. An answer is of one frame: of many keys, those that fit; the others are asked for again.
+2. What a read finds amiss is told to readrepair.py; the answer does not wait for it.
+3. An answer is of one frame: of many keys, those that fit; the others are asked for again.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ from ..world import Address, NodeId
 from .admission import Admission
 from .nameexchange import NameExchange
 from .names import Known, Names
+from .readrepair import ReadRepair
 from .replica import Replica
 from .replicadesk import Handler, Neighbours
 
@@ -72,7 +74,7 @@ class Presence(Neighbours, Protocol):
 class Service:
     """One node's answers. Serves nobody before `set_view`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a node
         self,
         bus: Bus,
         replica: Replica,
@@ -80,6 +82,8 @@ class Service:
         exchange: NameExchange,
         admission: Admission,
         presence: Presence,
+        repair: ReadRepair,
+        *,
         serving: Callable[[int], bool],
         status: Callable[[], bytes],
     ) -> None:
@@ -89,6 +93,7 @@ class Service:
         self._exchange = exchange
         self._admission = admission
         self._presence = presence
+        self._repair = repair
         self._serving = serving
         self._status = status
         self._view: RingView | None = None
@@ -216,9 +221,15 @@ class Service:
             admission.with_dict(source, request, dict_id, lambda: self._get(source, request))
 
     def _get(self, source: Address, request: Get) -> None:
+        repair = self._repair
+        if request.doubts:
+            repair.doubt(request.dict_id, request.key)
+        else:
+            repair.read(request.dict_id, request.key)
         try:
             entry, stamp = self._replica.read(request.dict_id, request.key)
         except DamagedEntryError:
+            repair.doubt(request.dict_id, request.key)
             self._admission.refuse(source, request, Reason.DAMAGED, "the entry is damaged here")
             return
         if entry is None:
@@ -238,9 +249,11 @@ class Service:
         rows: list[tuple[Stamp, bytes | None]] = []
         size_bytes = 0
         for key in request.keys:
+            self._repair.read(request.dict_id, key)
             try:
                 entry, stamp = self._replica.read(request.dict_id, key)
             except DamagedEntryError:
+                self._repair.doubt(request.dict_id, key)
                 if not rows:
                     self._admission.refuse(source, request, Reason.DAMAGED, "an entry is damaged here")
                     return
@@ -278,6 +291,9 @@ class Service:
 
     def _read_page(self, source: Address, request: ReadPage) -> None:
         page = self._replica.page(request.dict_id, request.partitions, request.start, request.prefix)
+        for key, body in page.rows:
+            if body is None and key:
+                self._repair.doubt(request.dict_id, key)
         self._bus.tell(source, PageRead(request.number, page.rows, page.next))
 
     def _on_count(self, source: Address, request: Request) -> None:

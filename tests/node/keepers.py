@@ -54,12 +54,16 @@ class KeepingNode:
             cluster.known,
             durability=Durability.NONE,
             value_bytes_max=100_000,
-            heard=lambda node, mark: self.heard.append((node, mark)),
+            heard=self.hear,
             behind=lambda _epoch: None,
             status=lambda: b"{}",
         )
         if cluster.decree is not None:
             self.keeping.set_view(RingView(cluster.decree, world.identity.node))
+
+    def hear(self, node: NodeId, mark: tuple[int, bytes]) -> None:
+        """Somebody goes by another ring."""
+        self.heard.append((node, mark))
 
     def on_frame(self, source: Address, frame: bytes) -> None:
         self.keeping.on_message(source, frame)

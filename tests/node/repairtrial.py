@@ -18,6 +18,7 @@ from ringdict.exception import Error
 from ringdict.node.config import PURGE_AWAY_S
 from ringdict.node.keeping import Keeping
 from ringdict.node.network.message import Ack
+from ringdict.node.replicas.marks import NO_MARK, PURGED
 from ringdict.node.replicas.place import place_of
 from ringdict.node.replicas.rank import STAMP_AT, beats, version_of
 from ringdict.node.replicas.replica import Replica
@@ -48,6 +49,9 @@ from .keepers import CLUSTER, PARTITIONS, KeepingNode
 
 HEAL_S = 10.0
 """So soon after the last fault replicas are equal, hints lost or not."""
+LEFT_S = 32.0
+"""So soon after that nobody has anything left of what others own: one look at one partition each quarter of
+a second, three owners each."""
 NODES = 5
 REPLICAS = 3
 USED_PARTITIONS = 16
@@ -62,6 +66,7 @@ class WatchedNode(KeepingNode):
 
     def __init__(self, world: World, cluster: RepairCluster) -> None:
         super().__init__(world, cluster)
+        self._cluster = cluster
         self.stored: dict[bytes, bytes] = dict(
             self.keeping.entries.scan((256).to_bytes(8, "big"), b"\xff" * 20, 1_000_000)
         )
@@ -70,6 +75,18 @@ class WatchedNode(KeepingNode):
             self.keeping.hints._storage,
             lambda changes: cluster.oracle.saw(world.identity.address, changes, NODE_BYTES),
         )
+
+    def hear(self, node: NodeId, mark: tuple[int, bytes]) -> None:
+        """Somebody goes by another ring: by a newer one this node will go, too."""
+        super().hear(node, mark)
+        view = self.keeping.view
+        if view is not None and mark[0] > view.epoch:
+            self.world.call_after(0, self._turn)
+
+    def _turn(self) -> None:
+        decree, view = self._cluster.decree, self.keeping.view
+        if decree is not None and view is not None and decree.epoch > view.epoch:
+            self.keeping.set_view(RingView(decree, self.world.identity.node))
 
 
 def watch(storage: object, told: Callable[[Changes], None]) -> None:
@@ -109,25 +126,33 @@ class RepairCluster(keepers.Cluster):
         first: int = 0,
     ) -> None:
         """A next ring, whose rows are of each of the members in turn."""
-        count = len(members)
-        before = self.decree
-        rows = [
-            [(number + first + place) % count for place in range(replicas)] for number in range(PARTITIONS)
+        self.turn(self.rows(replicas, first), None, members if told is None else told)
+
+    @staticmethod
+    def rows(replicas: int = REPLICAS, first: int = 0) -> list[bytes]:
+        """Of each of the nodes in turn, beginning with one."""
+        return [
+            bytes((number + first + place) % NODES for place in range(replicas))
+            for number in range(PARTITIONS)
         ]
+
+    def turn(self, rows: list[bytes], pending: list[bytes] | None, told: Sequence[int]) -> None:
+        """A next ring, told to some; the others hear of it."""
+        before = self.decree
         self.decree = Decree(
             CLUSTER,
             before.epoch + 1 if before else 1,
             digest_of(before) if before else NO_PARENT,
             tuple(
                 Member(self.node(number), MemberState.ACTIVE, address=self.hosts[number].address)
-                for number in members
+                for number in range(NODES)
             ),
-            Table.of(rows, replicas),
-            None,
+            Table.of(rows, REPLICAS),
+            None if pending is None else Table.of(pending, REPLICAS),
             (1,) * PARTITIONS,
             ((),) * PARTITIONS,
         )
-        for number in members if told is None else told:
+        for number in told:
             process = self.hosts[number].process
             if isinstance(process, KeepingNode):
                 process.keeping.set_view(RingView(self.decree, self.node(number)))
@@ -146,6 +171,8 @@ class Oracle:
         self.best: dict[bytes, bytes] = {}
         #: Addresses of nodes that were away for so long that nobody waited for them.
         self.away: set[str] = set()
+        #: Entries that such a node alone had when it came back: others may get them, and lose them again.
+        self.lonely: set[bytes] = set()
         self.losses_count = 0
         self.purged_count = 0
 
@@ -171,7 +198,8 @@ class Oracle:
         left = self.left(place)
         if left == best:
             return
-        assert address in self.away, f"{address} has lost the last of {place.hex()}"
+        is_allowed = address in self.away or best in self.lonely
+        assert is_allowed, f"{address} has lost the last of {place.hex()}"
         self.losses_count += 1
         self._replace(place, left)
 
@@ -180,6 +208,16 @@ class Oracle:
         for place, raw in lost.items():
             if self.best.get(place) == raw:
                 self._replace(place, self.left(place))
+        for place, best in list(self.best.items()):  # it was purged, and nobody is left who remembers that
+            if version_of(best) > self.mark(place) and self.left(place) != best:
+                self._replace(place, self.left(place))
+
+    def mark(self, place: bytes) -> int:
+        """The highest mark on any disk of the partition of a place."""
+        key = PURGED + place[layout.DICT_ID_BYTES : layout.PREFIX_BYTES]
+        volumes = [host.disk.volumes.get("entries") for host in self.cluster.hosts]
+        marks = [each.durable.get(key, NO_MARK) for each in volumes if each is not None]
+        return int.from_bytes(max(marks, default=NO_MARK), "big")
 
     def _replace(self, place: bytes, left: bytes | None) -> None:
         if left is None:
@@ -187,10 +225,15 @@ class Oracle:
         else:
             self.best[place] = left
 
-    def left(self, place: bytes) -> bytes | None:
-        """The best copy on any disk."""
+    def comes_back(self, absent: Host) -> None:
+        """A node that was away for so long is about to be back."""
+        others = [host for host in self.cluster.hosts if host is not absent]
+        self.lonely.update(best for place, best in self.best.items() if self.left(place, others) != best)
+
+    def left(self, place: bytes, hosts: Sequence[Host] = ()) -> bytes | None:
+        """The best copy on any disk, or on any of these."""
         found: bytes | None = None
-        for host in self.cluster.hosts:
+        for host in hosts or self.cluster.hosts:
             volumes = host.disk.volumes
             copies = []
             if (entries := volumes.get("entries")) is not None and place in entries.durable:
@@ -230,6 +273,7 @@ class Trial:
         self.keys = self._keys(keys_count)
         self.written = 0
         self.acknowledged_count = 0
+        self.turns_count = 0
         self.mend: Callable[[], None] = lambda: None
         #: Out of the way for so long, and not back yet.
         self.absent: Host | None = None
@@ -259,6 +303,7 @@ class Trial:
             for _ in range(self.dice.randrange(1, 6)):
                 for _ in range(self.dice.randrange(1, 10)):
                     self.write()
+                    self.read()
                 cluster.run_for(self.dice.random() * 1.5)
         self.mend()
         if self.absent is not None:
@@ -266,6 +311,8 @@ class Trial:
         cluster.simulation.network.noise = Noise()
         cluster.run_for(HEAL_S)
         self.judge()
+        if self.turns_count:
+            self.judge_leftovers()
 
     # -- what is done -------------------------------------------------------------------------------
 
@@ -309,6 +356,13 @@ class Trial:
             ended=lambda _: self.acknowledge(),
         ).begin()
 
+    def read(self) -> None:
+        """Somebody who runs reads a key, and doubts what it has."""
+        key, _ = self.dice.choice(self.keys)
+        process = self.dice.choice(self.cluster.hosts).process
+        if isinstance(process, WatchedNode):
+            process.keeping.repair.doubt(self.cluster.dict_id, key)
+
     def acknowledge(self) -> None:
         """Some write was answered."""
         self.acknowledged_count += 1
@@ -321,7 +375,7 @@ class Trial:
         victim = self.dice.choice(hosts)
         kinds = [
             self.cut, self.one_way, self.pause, self.crash, self.jump, self.lose_hints, self.lose_disk,
-            self.leave_long, self.leave_long,
+            self.leave_long, self.leave_long, self.turn, self.turn,
         ]  # fmt: skip
         return self.dice.choice(kinds)(victim)
 
@@ -377,6 +431,43 @@ class Trial:
                 self.oracle.disk_lost({key[skip:]: raw[at:] for key, raw in lost.durable.items()})
         return lambda: self.cluster.simulation.restart(victim)
 
+    def turn(self, victim: Host) -> Callable[[], None]:
+        """Let every partition move on by one node. Its new owner may die meanwhile, with its disk; what is
+        not ready when it is to flip stays where it was. Some hear of either ring late."""
+        cluster = self.cluster
+        assert cluster.decree is not None
+        rows = [bytes(row) for row in cluster.decree.table.rows()]
+        cluster.turn(rows, [bytes((number + 1) % NODES for number in row) for row in rows], self.told())
+        mend: Callable[[], None] = self.dice.choice([lambda _: lambda: None, self.crash, self.lose_disk])(
+            victim
+        )
+
+        def flip() -> None:
+            mend()
+            assert cluster.decree is not None
+            assert cluster.decree.pending is not None
+            pending = [bytes(row) for row in cluster.decree.pending.rows()]
+            flipped = [
+                pending[number] if self.is_ready(number, pending[number][-1]) else row
+                for number, row in enumerate(rows)
+            ]
+            self.turns_count += flipped != rows
+            cluster.turn(flipped, None, self.told())
+
+        return flip
+
+    def told(self) -> list[int]:
+        """Who hears of a ring at once."""
+        return self.dice.sample(range(NODES), self.dice.randrange(1, NODES + 1))
+
+    def is_ready(self, partition: int, number: int) -> bool:
+        """Whether a node could take over a partition now."""
+        process, decree = self.cluster.hosts[number].process, self.cluster.decree
+        if not isinstance(process, WatchedNode) or process.keeping.view is None or decree is None:
+            return False
+        view = process.keeping.view
+        return view.epoch == decree.epoch and process.keeping.convergence.equal(partition)
+
     def leave_long(self, victim: Host) -> Callable[[], None]:
         """Take one away for days, or bring the one back that was."""
         if self.absent is not None:
@@ -397,6 +488,7 @@ class Trial:
     def come_back(self) -> None:
         """The one that was away is back."""
         assert self.absent is not None
+        self.oracle.comes_back(self.absent)
         self.cluster.simulation.restart(self.absent)
         self.absent = None
 
@@ -424,6 +516,23 @@ class Trial:
             assert final is None, f"something dead or overwritten is back: {place.hex()}"
             assert best[FLAGS_AT] & VALUELESS or expires(best), f"an entry is lost: {place.hex()}"
         assert self.acknowledged_count
+
+    def judge_leftovers(self) -> None:
+        """Assert that what others keep now is handed over and removed, whatever is read meanwhile."""
+        for _ in range(8):
+            for _ in range(20):
+                self.read()
+            self.cluster.run_for(LEFT_S / 8)
+        for host in self.cluster.hosts:
+            assert isinstance(host.process, WatchedNode)
+            keeping = host.process.keeping
+            for partition in range(USED_PARTITIONS):
+                assert keeping.view is not None
+                if not keeping.view.keeps(partition):
+                    left = rows_of(keeping.replica, self.cluster.dict_id, partition, 0)
+                    assert not left, (
+                        f"{host.address} keeps partition {partition}, which is not its own any more"
+                    )
 
 
 def rows_of(replica: Replica, dict_id: bytes, partition: int, mark: int) -> dict[bytes, bytes]:
