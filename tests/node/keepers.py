@@ -20,8 +20,8 @@ from ringdict.sim.network import Noise
 from ringdict.sim.simulation import Simulation
 
 CLUSTER = b"c" * 16
-PARTITIONS = 1024
 KEY = b"\x03key"
+PARTITIONS = 1024
 TIMEOUT_NS = 3_000 * NS_PER_MS
 
 

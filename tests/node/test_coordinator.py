@@ -28,7 +28,7 @@ from ringdict.node.replicas.write import Write
 from ringdict.node.store.operation import KEEP
 from ringdict.node.world import NS_PER_MS, Address
 
-from .keepers import KEY, Cluster
+from .keepers import KEY, PARTITIONS, Cluster
 from .replicas import row
 
 
@@ -315,7 +315,7 @@ def test_an_owner_that_does_not_know_the_entry_leaves_a_touch_to_another(fault: 
     if fault == "unfit":
         keeping.writers.serving = lambda _partition: False
     else:
-        place, raw = row(KEY, body=b"v", dict_id=cluster.dict_id)
+        place, raw = row(KEY, body=b"v", dict_id=cluster.dict_id, partitions=PARTITIONS)
         keeping.entries.commit({place: raw[:-1] + b"w"}, lambda _: None)
     touch = Touch(0, cluster.epoch, cluster.dict_id, KEY, 60_000, 0, Ack.ALL, b"t" * 16)
     assert isinstance(cluster.ask(0, touch), Refused)

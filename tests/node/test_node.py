@@ -102,7 +102,8 @@ class Nodes:
 
 
 def _factory(number: int, names: list[str]) -> Factory:
-    settings = NodeSettings(founds=number == 0, seeds=tuple(names[:1]) if number else (), insecure=True)
+    seeds = tuple(names[:1]) if number else ()
+    settings = NodeSettings(founds=number == 0, seeds=seeds, insecure=True, partitions=64)
     return lambda world: Node(world, settings)
 
 

@@ -110,7 +110,7 @@ def test_names_that_nothing_can_have_are_refused() -> None:
 def test_an_answer_that_fits_into_no_frame_becomes_a_refusal() -> None:
     """As of a value that an embedded store had before a node served its folder."""
     cluster = Cluster()
-    place, raw = row(KEY, body=bytes(FRAME_BYTES_MAX), dict_id=cluster.dict_id)
+    place, raw = row(KEY, body=bytes(FRAME_BYTES_MAX), dict_id=cluster.dict_id, partitions=PARTITIONS)
     cluster.keeping(0).entries.commit({place: raw}, lambda _: None)
     get = Get(0, cluster.epoch, cluster.dict_id, KEY)
     assert refused(cluster.ask(0, get)) == Reason.TOO_LARGE

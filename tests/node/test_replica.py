@@ -18,7 +18,7 @@ from ringdict.node.store.entry import EXPIRED, TOMBSTONE, DamagedEntryError, dec
 from ringdict.node.store.transaction import DictGoneError, DictState
 from ringdict.ring.partition import dict_seed, partition_of
 
-from .replicas import DICT, EVERYWHERE, NOW_MS, OTHER, One, row
+from .replicas import DICT, EVERYWHERE, NOW_MS, OTHER, PARTITIONS, One, row
 
 
 def test_what_was_applied_is_read() -> None:
@@ -74,8 +74,10 @@ KEYS = [
     b"\x03%s" % key for key in (b"a", b"ab", b"abc", b"b", b"ba" * 250, b"ba" * 250 + b"c", b"\x00", b"\xff")
 ]
 SEED = dict_seed(DICT)
-HOME = partition_of(SEED, b"\x030")
-NEIGHBOURS = [key for number in range(15_000) if partition_of(SEED, key := b"\x03%d" % number) == HOME]
+HOME = partition_of(SEED, b"\x030", PARTITIONS)
+NEIGHBOURS = [
+    key for number in range(1_000) if partition_of(SEED, key := b"\x03%d" % number, PARTITIONS) == HOME
+]
 """Keys of one partition, so that it has several stretches."""
 short_keys = st.binary(max_size=3).map(lambda some: b"\x03" + some)
 keys = st.sampled_from(KEYS) | st.sampled_from(NEIGHBOURS) | short_keys
@@ -109,7 +111,7 @@ def _small_stretches() -> Iterator[None]:
 @given(
     some_rows,
     st.sampled_from([b"", b"\x03a", b"\x03b", b"\x03" + b"ba" * 249, b"\x03" + b"ba" * 250 + b"c"]),
-    st.sets(st.integers(0, layout.PARTITIONS - 1)) | st.just(set(range(layout.PARTITIONS))),
+    st.sets(st.integers(0, PARTITIONS - 1)) | st.just(set(range(PARTITIONS))),
     st.integers(0, 2),
 )
 def test_pages_show_each_visible_entry_of_the_wanted_partitions_once_and_in_order(
@@ -126,7 +128,7 @@ def test_pages_show_each_visible_entry_of_the_wanted_partitions_once_and_in_orde
         for entry in [decode(raw, key_hash_at(place, raw))]
         if entry.version > cleared_at and not entry.flags and not 0 < entry.expires_ms <= NOW_MS
     ]
-    bitmap = sum(1 << partition for partition in partitions).to_bytes(layout.PARTITIONS // 8, "little")
+    bitmap = sum(1 << partition for partition in partitions).to_bytes(PARTITIONS // 8, "little")
     start, found = b"", []
     for _ in range(10_000):
         page = one.replica.page(DICT, bitmap, start, prefix)
@@ -218,10 +220,11 @@ def test_locks_are_no_entries() -> None:
 
 
 def test_what_is_no_entry_of_its_place_is_told_from_one_that_is() -> None:
+    fault = One().replica.fault_of
     place, raw = row(b"a")
     other, _ = row(b"b")
     long_place, long_raw = row(b"x" * 600)
-    assert fault_of(place, raw) == fault_of(long_place, long_raw) == ""
+    assert fault(place, raw) == fault(long_place, long_raw) == ""
     for wrong_place, wrong_raw in (
         (b"", raw),
         (place[:10], raw),
@@ -235,7 +238,7 @@ def test_what_is_no_entry_of_its_place_is_told_from_one_that_is() -> None:
         (long_place[:-1] + b"?", long_raw),
         (place + b"x" * 600, raw),
     ):
-        assert fault_of(wrong_place, wrong_raw), (wrong_place, wrong_raw)
+        assert fault(wrong_place, wrong_raw), (wrong_place, wrong_raw)
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))

@@ -25,7 +25,7 @@ from ringdict.node.replicas.stretch import Row, partition_at
 from ringdict.node.ringview import NO_MARK
 from ringdict.node.world import Address, World
 
-from .replicas import Cluster, row
+from .replicas import PARTITIONS, Cluster, row
 
 
 class Asker:
@@ -148,7 +148,7 @@ def test_floors_are_told_once_they_are_known_and_sums_are_refused_until_then() -
     talk.cluster.run_for(0.01)
     talk.member = talk.cluster[0]
     partition = partition_at(place)
-    other = (partition + 1) % 1024
+    other = (partition + 1) % PARTITIONS
     talk.member.replica.measure_anew(partition)
     assert talk.ask(AskFloor(2, talk.mark, [partition, other])) == Floor(2, [77, 0])
     talk.member.replica.measure_anew(partition)
@@ -164,10 +164,10 @@ def test_floors_are_told_once_they_are_known_and_sums_are_refused_until_then() -
 def test_no_partition_that_there_is_not_is_looked_for() -> None:
     talk = Talk()
     for question in (
-        AskFloor(2, talk.mark, [1024]),
+        AskFloor(2, talk.mark, [PARTITIONS]),
         AskSums(4, talk.mark, [5, 1 << 40]),
         AskSums(4, talk.mark, [5] * 1025),
-        AskPlaces(5, talk.mark, 1024, b""),
+        AskPlaces(5, talk.mark, PARTITIONS, b""),
     ):
         answer = talk.ask(question)
         assert isinstance(answer, Refused)
