@@ -99,6 +99,8 @@ class Batch:
     def pieces(self, rows: list[int]) -> list[Piece]:
         """Rows in messages that are not too large."""
         items = self.items
+        if sum([len(items[row][0]) + len(items[row][2]) for row in rows]) <= BATCH_PIECE_BYTES_MAX:
+            return [rows[at : at + BATCH_KEYS_MAX] for at in range(0, len(rows), BATCH_KEYS_MAX)]
         pieces: list[Piece] = [[]]
         size_bytes = 0
         for row in rows:
@@ -147,8 +149,7 @@ class Putting(Batch):
         if len(piece) == 1:
             session.memory.see(items[piece[0]][1], reply.stamp, expires_s)
         else:
-            for row in piece:
-                session.memory.see(items[row][1], (self.floor + 1, 0, 0), expires_s)
+            session.memory.see_many([items[row][1] for row in piece], (self.floor + 1, 0, 0), expires_s)
         self.left.difference_update(piece)
         return True
 

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
 from ..node.network.message import Stamp
@@ -91,6 +92,23 @@ class Memory:
             young[key_hash] = known
         else:
             young[key_hash] = (*stamp, expires_s) if expires_s else stamp
+
+    def see_many(self, key_hashes: Iterable[int], stamp: Stamp, expires_s: float = 0.0) -> None:
+        """As `see`, of each of these keys."""
+        if not stamp[0]:
+            return
+        self.floor = max(self.floor, stamp[0])
+        self.has_removals = self.has_removals or expires_s == ABSENT
+        seen = (*stamp, expires_s) if expires_s else stamp
+        young, old, keys_max = self._young, self._old, self.keys_max
+        for key_hash in key_hashes:
+            known = young.get(key_hash)
+            if known is None:
+                if len(young) >= keys_max:
+                    self._old = old = young
+                    self._young = young = {}
+                known = old.get(key_hash)
+            young[key_hash] = seen if known is None or known[:3] <= stamp else known
 
     def see_first(self, key_hash: int, stamp: Stamp) -> None:
         """As `see`, of a key of which nothing is remembered, and of an entry that does not expire."""

@@ -100,6 +100,14 @@ class Storage(Protocol):
         """
         ...
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What `get` says of each key. Sorted ones are found sooner.
+
+        Raises:
+            StoreDamagedError: as `get`, of any of them.
+        """
+        ...
+
     def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
         """At most `count_max` entries with first <= key < end, in ascending order, as `get` sees them."""
         ...

@@ -41,7 +41,7 @@ class WatchedWrite(Write):
     """Says by which epoch it goes and which partitions it writes."""
 
     def begin(self) -> None:
-        partitions = sorted({draft.partition for draft in self._drafts})
+        partitions = list(self._drafts.partitions)
         self._parts.world.trace("coordinates", epoch=self.view.epoch, partitions=partitions)
         super().begin()
 

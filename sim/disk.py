@@ -14,7 +14,7 @@ import struct
 import zlib
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import ormsgpack
@@ -192,6 +192,9 @@ class SimStorage:
         if self._volume.rotten and key in self._volume.rotten:
             raise self._damage(key)
         return self._volume.durable.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
         volume = self._volume

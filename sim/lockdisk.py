@@ -30,6 +30,7 @@ class WatchedStorage:
         #: What an earlier process left: not known to be synced before the first sync of this one.
         self._found: list[tuple[bytes, bytes]] | None = None
         self.get = storage.get
+        self.get_many = storage.get_many
         self.scan = storage.scan
 
     def commit(self, changes: Changes, done: Done) -> None:

@@ -126,11 +126,10 @@ class Admission:
                 keys = [request.key]
         if len(keys) > REQUEST_KEYS_MAX:
             return Reason.TOO_LARGE, f"a request has {len(keys)} keys, and {REQUEST_KEYS_MAX} at the most"
-        for key in keys:
-            if not key or key[:1] < KEY_SPACE:
-                return Reason.INVALID, "that is no key"
-            if len(key) > KEY_BYTES_MAX:
-                return Reason.TOO_LARGE, f"a key has {len(key)} bytes, and {KEY_BYTES_MAX} at the most"
+        if keys and min(keys) < KEY_SPACE:
+            return Reason.INVALID, "that is no key"
+        if keys and (key_bytes := max(map(len, keys))) > KEY_BYTES_MAX:
+            return Reason.TOO_LARGE, f"a key has {key_bytes} bytes, and {KEY_BYTES_MAX} at the most"
         if isinstance(request, (Get, GetMany)):
             return Reason.INVALID, ""
         if isinstance(request, PutMany) and (not keys or len(set(keys)) < len(keys)):

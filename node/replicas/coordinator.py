@@ -19,10 +19,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from msgspec.structs import replace
-from xxhash import xxh3_64_intdigest
 
 from ...exception import Error
-from ...ring.partition import dict_seed
 from ..config import (
     OPERATIONS_MAX,
     RELAY_TIMEOUT_S,
@@ -36,17 +34,16 @@ from ..config import (
 from ..network.message import Ack, Put, PutMany, Reason, Refused, Reply, Request, Touch, Unknown, Written
 from ..network.peermessage import Row
 from ..ringview import RingView
-from ..store import layout
-from ..store.entry import NO_OPERATION, DamagedEntryError, Stored, encode
+from ..store.entry import DamagedEntryError
 from ..store.operation import KEEP, NEVER
 from ..world import NS_PER_MS, NS_PER_S, Address, NodeId
 from .admission import Admission
+from .draft import Drafts, Located, drafts_of, located
 from .job import Job, Writing, items_of, name_of, size_of, summed_up
-from .place import place_of
 from .replicadesk import Handler
 from .standing import bring
 from .touching import touch
-from .write import Draft, Write
+from .write import Write
 from .writers import Writers
 
 RELAY_NS = int(RELAY_TIMEOUT_S * NS_PER_S)
@@ -152,21 +149,25 @@ class Coordinator:
         if not self._admission.knows(request.dict_id):
             job.end(Refused(0, Reason.NO_DICT, "no such Dict", view.mark))
             return
+        rows = self._locate(job)
         if not isinstance(request, PutMany):
-            self._hand_to(self._coordinator_of(job, request.key), job)
+            self._hand_to(self._coordinator_of(job, rows[0].partition), job)
             return
-        groups: dict[NodeId | None, list[tuple[bytes, bytes]]] = {}
-        for item in request.items:
-            groups.setdefault(self._coordinator_of(job, item[0]), []).append(item)
-        if len(groups) == 1:
-            self._hand_to(next(iter(groups)), job)
-        else:
-            self._split(job, request, groups)
+        targets = {
+            partition: self._coordinator_of(job, partition) for partition in {row.partition for row in rows}
+        }
+        if len(set(targets.values())) == 1:
+            self._hand_to(targets[rows[0].partition], job)
+            return
+        groups: dict[NodeId | None, list[Located]] = {}
+        for row in rows:
+            groups.setdefault(targets[row.partition], []).append(row)
+        self._split(job, request, groups)
 
-    def _coordinator_of(self, job: Job, key: bytes) -> NodeId | None:
-        """Who is to coordinate the writes of a key; None: nobody can be reached who keeps it."""
+    def _coordinator_of(self, job: Job, partition: int) -> NodeId | None:
+        """Who is to coordinate the writes of a partition; None: nobody can be reached who keeps it."""
         parts = self._parts
-        for owner in parts.view.owners(self._locate(job.request.dict_id, key)[1]):
+        for owner in parts.view.owners(partition):
             if owner == parts.me:
                 return owner
             if job.request.relayed or len(job.avoided) >= RELAYS_MAX or owner in job.avoided:
@@ -175,9 +176,7 @@ class Coordinator:
                 return owner
         return None
 
-    def _split(
-        self, job: Job, request: PutMany, groups: dict[NodeId | None, list[tuple[bytes, bytes]]]
-    ) -> None:
+    def _split(self, job: Job, request: PutMany, groups: dict[NodeId | None, list[Located]]) -> None:
         """Carry out a batch of which several nodes coordinate a part each."""
         replies: list[Reply] = []
 
@@ -186,8 +185,9 @@ class Coordinator:
             if len(replies) == len(groups):
                 job.end(summed_up(replies))
 
-        for target, items in groups.items():
-            part = Job(replace(request, items=items), job.until_ns, ended)
+        for target, rows in groups.items():
+            items = [(row.key, row.body) for row in rows]
+            part = Job(replace(request, items=items), job.until_ns, ended, rows)
             part.tainted = job.tainted
             part.avoided = list(job.avoided)
             self._hand_to(target, part)
@@ -207,8 +207,8 @@ class Coordinator:
     def _relay(self, owner: NodeId, job: Job) -> None:
         parts = self._parts
         view = parts.view
-        for key, _ in items_of(job.request):
-            parts.tenures.end(self._locate(job.request.dict_id, key)[1])
+        for partition in {row.partition for row in self._locate(job)}:
+            parts.tenures.end(partition)
 
         def answered(reply: Reply | None) -> None:
             if isinstance(reply, (Written, Unknown)):
@@ -236,18 +236,18 @@ class Coordinator:
         if isinstance(request, Touch) or request.ack == Ack.MAJORITY or parts.view.me is None:
             job.end(Refused(0, Reason.UNAVAILABLE, "no owner of the key can be reached", parts.view.mark))
             return
-        drafts, view = self._drafts(request), parts.view
+        drafts, view = self._drafts(job), parts.view
 
         def stamped(version: int | Error) -> None:
             if isinstance(version, Error):
                 job.end(Refused(0, Reason.STORE_FULL, str(version), view.mark))
                 return
             by_node: dict[NodeId, list[Row]] = {}
-            for draft in drafts:
-                for node in view.writers(draft.partition):
-                    by_node.setdefault(node, []).append((draft.place, draft.sealed(version)))
-            wanted = max(len(view.owners(draft.partition)) for draft in drafts)
-            writers = {view.writers(draft.partition) for draft in drafts}
+            for row, partition in zip(drafts.rows(version), drafts.by_row, strict=True):
+                for node in view.writers(partition):
+                    by_node.setdefault(node, []).append(row)
+            wanted = max(len(view.owners(partition)) for partition in drafts.partitions)
+            writers = {view.writers(partition) for partition in drafts.partitions}
             self._leave(job, by_node, writers, Written(0, (version, parts.number, version), 0, wanted))
 
         parts.stamper.stamp(self._above(request), stamped)
@@ -281,14 +281,14 @@ class Coordinator:
     def _coordinate(self, job: Job) -> None:
         request = job.request
         if job.goes_by_what_stands:
-            view, items = self._parts.view, items_of(request)
-            places = [self._locate(request.dict_id, key)[1:] for key, _ in items]
+            view = self._parts.view
+            places = [(row.partition, row.place) for row in self._locate(job)]
             informed = partial(self._coordinate_informed, job, view)
             unknown = job.overtaken_count > 0 or not isinstance(request, Touch)
             bring(self._parts, places, informed, anew=unknown)
         else:
             assert not isinstance(request, Touch)
-            self._write(job, self._drafts(request), self._above(request))
+            self._write(job, self._drafts(job), self._above(request))
 
     def _coordinate_informed(self, job: Job, view: RingView) -> None:
         """What stands there is here, as far as the owners that can be reached have it."""
@@ -296,17 +296,13 @@ class Coordinator:
         if view is not self._parts.view:
             self._carry_out(job)
         elif isinstance(request, Touch):
-            touch(
-                self._parts,
-                request,
-                self._locate(request.dict_id, request.key),
-                partial(self._write, job),
-                job.end,
-            )
+            (row,) = self._locate(job)
+            located_at = row.key_hash, row.partition, row.place
+            touch(self._parts, request, located_at, partial(self._write, job), job.end)
         else:
-            self._write(job, self._drafts(request), self._above(request))
+            self._write(job, self._drafts(job), self._above(request))
 
-    def _write(self, job: Job, drafts: Sequence[Draft], above: int) -> Write:
+    def _write(self, job: Job, drafts: Drafts, above: int) -> Write:
         def ended(reply: Reply) -> None:
             del self._writes[write]
             job.end(reply)
@@ -337,37 +333,31 @@ class Coordinator:
         floor = self._parts.stamper.credible(request.floor)
         return max(floor, self._parts.replica.cleared_at(request.dict_id))
 
-    def _drafts(self, request: Put | PutMany) -> list[Draft]:
-        return [self._draft(request, key, body) for key, body in items_of(request)]
+    def _drafts(self, job: Job) -> Drafts:
+        request, rows = job.request, self._locate(job)
+        assert not isinstance(request, Touch)
+        if request.ttl_ms == KEEP:
+            expiries_ms = [self._kept_expiry(request, row.key) for row in rows]
+        elif request.ttl_ms > 0:
+            expiries_ms = [self._parts.stamper.now_ms() + request.ttl_ms] * len(rows)
+        else:
+            expiries_ms = [NEVER] * len(rows)
+        return drafts_of(rows, expiries_ms, self._parts.number)
 
-    def _draft(self, request: Put | PutMany, key: bytes, body: bytes) -> Draft:
-        key_hash, partition, place = self._locate(request.dict_id, key)
-        expires_ms = self._expiry(request, key)
-        long_key = key if layout.is_long(key) else b""
-        number = self._parts.number
-
-        def sealed(version: int) -> bytes:
-            entry = Stored(0, version, number, version, expires_ms, NO_OPERATION, long_key, body)
-            return encode(entry, key_hash)
-
-        return Draft(place, partition, sealed)
-
-    def _expiry(self, request: Put | PutMany, key: bytes) -> int:
-        if request.ttl_ms > 0:
-            return self._parts.stamper.now_ms() + request.ttl_ms
-        if request.ttl_ms != KEEP:
-            return NEVER
+    def _kept_expiry(self, request: Put | PutMany, key: bytes) -> int:
         try:
             standing = self._parts.replica.read(request.dict_id, key).entry
         except DamagedEntryError:
             return NEVER
         return NEVER if standing is None else standing.expires_ms
 
-    def _locate(self, dict_id: bytes, key: bytes) -> tuple[int, int, bytes]:
-        """A key's hash, partition and place."""
-        key_hash = xxh3_64_intdigest(key, dict_seed(dict_id))
-        mask = self._parts.view.decree.partitions - 1
-        return key_hash, key_hash & mask, place_of(dict_id, key, key_hash, mask)
+    def _locate(self, job: Job) -> Sequence[Located]:
+        """A request's keys, and where they belong: that stays so."""
+        if not job.located:
+            request = job.request
+            partitions = self._parts.view.decree.partitions
+            job.located = located(request.dict_id, items_of(request), partitions)
+        return job.located
 
     def validate(self) -> None:
         """Assert what must always hold."""

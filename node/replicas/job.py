@@ -10,6 +10,7 @@ from xxhash import xxh3_128_digest
 from ..network.message import Put, PutMany, Refused, Reply, Touch, Unknown, Written
 from ..store.operation import KEEP
 from ..world import NodeId
+from .draft import Located
 from .rank import NO_STAMP
 from .write import Ended
 
@@ -19,10 +20,12 @@ Writing = Put | PutMany | Touch
 class Job:
     """A request, or a part of one, until it is answered."""
 
-    __slots__ = ("avoided", "ended", "overtaken_count", "request", "tainted", "until_ns")
+    __slots__ = ("avoided", "ended", "located", "overtaken_count", "request", "tainted", "until_ns")
 
-    def __init__(self, request: Writing, until_ns: int, ended: Ended) -> None:
+    def __init__(self, request: Writing, until_ns: int, ended: Ended, rows: Sequence[Located] = ()) -> None:
         self.request = request
+        #: Its keys and where they belong, once somebody has looked.
+        self.located = rows
         self.until_ns = until_ns
         self.ended = ended
         #: Whether an attempt may have been carried out.
@@ -53,7 +56,7 @@ def items_of(request: Writing) -> Sequence[tuple[bytes, bytes]]:
 
 def size_of(request: Writing) -> int:
     """How many bytes it holds."""
-    return sum(len(key) + len(body) for key, body in items_of(request))
+    return sum([len(key) + len(body) for key, body in items_of(request)])
 
 
 def name_of(request: Writing) -> tuple[object, ...]:

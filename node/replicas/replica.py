@@ -188,17 +188,15 @@ class Replica:
         self._merge(rows, self.marks.own, done)
 
     def _merge(self, rows: Sequence[Row], refusing: Mapping[bytes, bytes], done: Applied) -> None:
-        get, change, clearances = self.storage.get, self._tallies.change, self.clearances
+        clearances, tallies = self.clearances, self._tallies
         changes: Changes = {}
+        changed: list[tuple[bytes, bytes | None, bytes]] = []
         newer = 0
-        for place, raw in rows:
+        for (place, raw), found in zip(rows, self._standing([place for place, _ in rows]), strict=True):
+            standing = changes.get(place, found)
             if clearances.marks and (mark := clearances.mark(place)) >= version_of(raw):
                 newer = max(newer, mark)
                 continue
-            try:
-                standing = changes[place] if place in changes else get(place)
-            except StoreDamagedError:
-                standing = DAMAGED
             if standing is None and refusing:
                 refused = refusing.get(place[DICT_ID_BYTES:PREFIX_BYTES], NO_MARK)
                 if raw[VERSION_AT:VERSION_END] <= refused:
@@ -206,21 +204,34 @@ class Replica:
                     newer = max(newer, int.from_bytes(refused, "big"))
                     continue
             if standing is None or beats(raw, standing):
-                change(place, standing, raw)
+                changed.append((place, standing, raw))
             elif is_whole(place, standing):
                 if standing[STAMP_AT:STAMP_END] > raw[STAMP_AT:STAMP_END]:
                     newer = max(newer, version_of(standing))
                 continue
             else:
                 standing = DAMAGED
-            if standing == DAMAGED:  # whether it is in the sum depends on when the damage was done
-                self._tallies.forget(partition_at(place))
             changes[place] = raw
+            if standing == DAMAGED:  # whether it is in the sum depends on when the damage was done
+                tallies.change(changed)
+                changed = []
+                tallies.forget(partition_at(place))
             if place[PREFIX_BYTES:CLEAR_KEY_END] == CLEAR_KEY:
+                tallies.change(changed)
+                changed = []
                 clearances.take(place, raw, changes)
                 self._cleared_at.pop(place[:DICT_ID_BYTES], None)
-
+        tallies.change(changed)
         self.storage.commit(changes, lambda error: self._merged(error, changes, newer, done))
+
+    def _standing(self, places: Sequence[bytes]) -> list[bytes | None]:
+        """What stands at these places, `DAMAGED` where that cannot be read."""
+        try:
+            return self.storage.get_many(places)
+        except StoreDamagedError:
+            if len(places) == 1:
+                return [DAMAGED]
+            return [self._standing([place])[0] for place in places]
 
     def _merged(self, error: Error | None, changes: Changes, newer: int, done: Applied) -> None:
         if not isinstance(error, StoreFullError):

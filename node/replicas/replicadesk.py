@@ -34,9 +34,10 @@ from ..network.peermessage import (
     Sums,
 )
 from ..ringview import NO_MARK, RingView
+from ..store.layout import DICT_ID_BYTES, PARTITION_NAMES, PREFIX_BYTES
 from ..world import Address, NodeId
+from .place import check
 from .replica import Replica
-from .stretch import partition_at
 from .tally import SUM_BYTES
 
 Handler = Callable[[Address, Request], None]
@@ -58,7 +59,8 @@ class ReplicaDesk:
         self._directory = directory
         self._replica = replica
         self._view: RingView | None = None
-        self._kept: frozenset[int] = frozenset()
+        #: The names of the partitions that are kept here.
+        self._kept: frozenset[bytes] = frozenset()
         self._sources: dict[Address, NodeId] = {}
         #: What each member that asked keeps with this node.
         self._shared: dict[NodeId, list[int]] = {}
@@ -67,7 +69,7 @@ class ReplicaDesk:
         """Go by a newer ring."""
         self._view = view
         self._kept = frozenset(
-            partition for partition in range(view.decree.partitions) if view.keeps(partition)
+            PARTITION_NAMES[partition] for partition in range(view.decree.partitions) if view.keeps(partition)
         )
         self._sources.clear()
         self._shared.clear()
@@ -104,7 +106,7 @@ class ReplicaDesk:
 
     def keeps(self, place: bytes) -> bool:
         """Whether this node is to have what stands at a place."""
-        return partition_at(place) in self._kept
+        return place[DICT_ID_BYTES:PREFIX_BYTES] in self._kept
 
     # -- handlers -----------------------------------------------------------------------------------
 
@@ -112,13 +114,13 @@ class ReplicaDesk:
         assert isinstance(request, Replicate)
         if not self.admits(source, request, request.mark):
             return
-        for place, raw in request.rows:
-            if fault := self._replica.fault_of(place, raw):
-                self._refuse(source, request, Reason.INVALID, fault)
-                return
-            if not self.keeps(place):
-                self._refuse(source, request, Reason.NOT_OWNER, "not kept here")
-                return
+        fault, partitions = check(request.rows, self._replica.partitions - 1)
+        if fault:
+            self._refuse(source, request, Reason.INVALID, fault)
+            return
+        if not partitions <= self._kept:
+            self._refuse(source, request, Reason.NOT_OWNER, "not kept here")
+            return
         number = request.number
 
         def applied(error: Error | None, newer: int) -> None:

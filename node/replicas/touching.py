@@ -9,13 +9,14 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..network.message import Reason, Refused, Reply, Touch, Written
 from ..store.entry import DamagedEntryError, encode
 from ..store.operation import KEEP
+from .draft import Drafts, one_draft
 from .rank import NO_STAMP
-from .write import Draft, Ended, Write
+from .write import Ended, Write
 from .writers import Writers
 
 
@@ -23,7 +24,7 @@ def touch(
     parts: Writers,
     request: Touch,
     located: tuple[int, int, bytes],
-    write: Callable[[Sequence[Draft], int], Write],
+    write: Callable[[Drafts, int], Write],
     ended: Ended,
 ) -> None:
     """Carry a touch out: through `write` if there is something to write, else `ended` is told at once.
@@ -51,7 +52,7 @@ def touch(
     def sealed(stamp: int) -> bytes:
         return encode(found._replace(touch=stamp, expires_ms=expires_ms), key_hash)
 
-    write([Draft(place, partition, sealed, touched=found.version)], max(found.touch, found.version))
+    write(one_draft(place, partition, sealed, touched=found.version), max(found.touch, found.version))
 
 
 def _answer(parts: Writers, request: Touch, version: int | None) -> Reply | None:

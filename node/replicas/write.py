@@ -18,7 +18,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from ...exception import Error
 from ..config import FRAME_ROWS_MAX, REPLICATE_TIMEOUT_S, RETRY_DELAY_S, ROWS_BYTES_MAX, STAMPS_MAX
@@ -26,6 +25,7 @@ from ..network.message import Ack, Reason, Refused, Reply, Unknown, Written
 from ..network.peermessage import Applied, Replicate, Row
 from ..ringview import RingView
 from ..world import NS_PER_S, NodeId
+from .draft import Drafts
 from .rank import NO_STAMP, stamp_of
 from .stamper import VERSION_MAX
 from .writers import Writers
@@ -37,24 +37,12 @@ Ended = Callable[[Reply], None]
 """Told the answer; its number is for whoever asked to fill in."""
 
 
-class Draft(NamedTuple):
-    """An entry without its stamp."""
-
-    place: bytes
-    partition: int
-    sealed: Callable[[int], bytes]
-    """The entry's bytes, with that stamp."""
-    touched: int = 0
-    """The version that it gives another time to live; then it is none of its own, and changes nothing where a
-    newer one stands."""
-
-
 class Write:
     """One of them.
 
     Args:
         parts: what the node has to write with.
-        drafts: at least one, of different places.
+        drafts: what is to be written.
         above: the stamp must become higher than this version.
         tainted: an earlier attempt may have applied it.
         until_ns: it gets no stamp from then on.
@@ -65,14 +53,14 @@ class Write:
 
     __slots__ = (
         "_above", "_ack", "_attempt", "_drafts", "_ended", "_failed", "_has", "_open", "_overtaken",
-        "_parts", "_refused", "_stamp_written", "_stamps_count", "_tainted", "_until_ns",
+        "_owners", "_parts", "_refused", "_stamp_written", "_stamps_count", "_tainted", "_until_ns",
         "answered", "tainted", "view",
     )  # fmt: skip
 
     def __init__(
         self,
         parts: Writers,
-        drafts: Sequence[Draft],
+        drafts: Drafts,
         above: int,
         ack: int,
         *,
@@ -83,8 +71,7 @@ class Write:
     ) -> None:
         self._parts = parts
         self._drafts = drafts
-        for draft in drafts:
-            parts.ours.began(draft.place)
+        parts.ours.began(drafts.places)
         self._above = above
         self._ack = ack
         self._ended = ended
@@ -95,6 +82,8 @@ class Write:
         self.tainted = tainted
         self.answered = False
         self.view: RingView = parts.view
+        #: The rows of owners that its partitions have, each once.
+        self._owners = sorted({self.view.owners(partition) for partition in drafts.partitions})
         self._stamp_written = NO_STAMP
         self._stamps_count = 0
         #: Of the present stamp: which frames each node has still to answer, who has all, who has not.
@@ -108,7 +97,7 @@ class Write:
 
     def begin(self) -> None:
         """Do it."""
-        partitions = sorted({draft.partition for draft in self._drafts})
+        partitions = self._drafts.partitions
         if fault := self._too_few(partitions):
             self._answer(self._refusal(Reason.UNAVAILABLE, fault))
             return
@@ -149,24 +138,34 @@ class Write:
         self._stamps_count += 1
         self._attempt += 1
         self._open, self._has, self._failed = {}, [], []
-        by_node: dict[NodeId, list[Row]] = {}
-        for draft in self._drafts:
-            parts.ours.stamped(draft.place, version)
-            row = (draft.place, draft.sealed(version))
-            self._stamp_written = stamp_of(row[1])
-            for node in self.view.writers(draft.partition):
-                by_node.setdefault(node, []).append(row)
+        parts.ours.stamped(self._drafts.places, version)
+        rows = self._drafts.rows(version)
+        self._stamp_written = stamp_of(rows[-1][1])
+        by_node = self._by_writer(rows)
         self.tainted = True
         mine = by_node.pop(parts.me, None)
-        frames = {node: _frames(rows) for node, rows in by_node.items()}
+        shared = _frames(rows)
+        frames = {node: shared if theirs is rows else _frames(theirs) for node, theirs in by_node.items()}
         self._open = {node: len(pieces) for node, pieces in frames.items()}
         for node, pieces in frames.items():
-            for rows in pieces:
-                self._send(node, rows)
+            for piece in pieces:
+                self._send(node, piece)
         if mine is not None:
             self._open[parts.me] = 1
             attempt = self._attempt
             parts.replica.apply(mine, lambda error, newer: self._applied(attempt, mine, error, newer))
+
+    def _by_writer(self, rows: list[Row]) -> dict[NodeId, list[Row]]:
+        """What each writer is to have."""
+        writers, partitions = self.view.writers, self._drafts.partitions
+        rows_of_writers = {frozenset(writers(partition)) for partition in partitions}
+        if len(rows_of_writers) == 1:  # as in a cluster of three
+            return dict.fromkeys(writers(partitions[0]), rows)
+        by_node: dict[NodeId, list[Row]] = {}
+        for row, partition in zip(rows, self._drafts.by_row, strict=True):
+            for node in writers(partition):
+                by_node.setdefault(node, []).append(row)
+        return by_node
 
     # -- sending --------------------------------------------------------------------------------------
 
@@ -220,7 +219,7 @@ class Write:
 
     def _is_news(self, rows: list[Row], newer: int) -> bool:
         """Whether others wrote what stands there, before this write or beside it."""
-        if newer == self._drafts[0].touched or (self._drafts[0].touched and self._overtaken is None):
+        if newer == self._drafts.touched or (self._drafts.touched and self._overtaken is None):
             return False
         return len(rows) > 1 or not self._parts.ours.is_ours(rows[0][0], newer)
 
@@ -229,13 +228,13 @@ class Write:
             self._overtaken()
             return
         self._attempt += 1
-        self._parts.world.trace("stamped anew", partition=self._drafts[0].partition)
+        self._parts.world.trace("stamped anew", partition=self._drafts.partitions[0])
         if self._stamps_count >= STAMPS_MAX or newer >= VERSION_MAX:
             self._answer(Unknown(0, "others write these keys faster than this node can"))
             return
         self._parts.restamps_count += 1
         self._above = max(self._above, newer)
-        self._stamp(sorted({draft.partition for draft in self._drafts}))
+        self._stamp(self._drafts.partitions)
 
     # -- counting -------------------------------------------------------------------------------------
 
@@ -261,10 +260,9 @@ class Write:
         """Answer, if there is enough to go by."""
         if self.answered or not self.is_current:
             return
-        rows_of_owners = {self.view.owners(draft.partition) for draft in self._drafts}
         enough = True
         copies = wanted = 0
-        for owners in sorted(rows_of_owners):
+        for owners in self._owners:
             have = sum([node in self._has for node in owners])
             copies = min(copies, have) if wanted else have
             wanted = max(wanted, len(owners))
@@ -308,8 +306,7 @@ class Write:
         self._ended(reply)
 
     def _forget(self) -> None:
-        for draft in self._drafts:
-            self._parts.ours.ended(draft.place)
+        self._parts.ours.ended(self._drafts.places)
 
     def _refusal(self, reason: Reason, text: str) -> Refused:
         return Refused(0, reason, text, self.view.mark)
@@ -321,6 +318,8 @@ def _ignore(_error: Error | None) -> None:
 
 def _frames(rows: list[Row]) -> list[list[Row]]:
     """Rows in frames that are not too large."""
+    if len(rows) == 1:
+        return [rows]
     frames: list[list[Row]] = [[]]
     size_bytes = 0
     for row in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..network.bus import Bus
 from ..network.message import Mark
@@ -25,38 +25,61 @@ class _Own:
         self.versions: dict[int, None] = {}
 
 
+class _Batch:
+    __slots__ = ("places", "versions")
+
+    def __init__(self, places: Sequence[bytes]) -> None:
+        self.places = frozenset(places)
+        self.versions: dict[int, None] = {}
+
+
 class OwnStamps:
     """The stamps that this node has given to keys whose writes are under way: whoever is told that one of
-    them is newer was overtaken by a write of the same time."""
+    them is newer was overtaken by a write of the same time.
+
+    A write is known by its places, the very object; a batch is kept whole.
+    """
 
     def __init__(self) -> None:
         self._keys: dict[bytes, _Own] = {}
+        self._batches: dict[int, _Batch] = {}
 
-    def began(self, place: bytes) -> None:
-        """A write of that key is under way."""
-        self._keys.setdefault(place, _Own()).open += 1
+    def began(self, places: Sequence[bytes]) -> None:
+        """A write of these keys is under way."""
+        if len(places) == 1:
+            self._keys.setdefault(places[0], _Own()).open += 1
+        else:
+            self._batches[id(places)] = _Batch(places)
 
-    def stamped(self, place: bytes, version: int) -> None:
-        """One of them got a stamp."""
-        versions = self._keys[place].versions
-        versions[version] = None
-        if len(versions) > STAMPS_KEPT_MAX:
-            del versions[next(iter(versions))]
+    def stamped(self, places: Sequence[bytes], version: int) -> None:
+        """It got a stamp."""
+        own = self._keys[places[0]] if len(places) == 1 else self._batches[id(places)]
+        own.versions[version] = None
+        if len(own.versions) > STAMPS_KEPT_MAX:
+            del own.versions[next(iter(own.versions))]
 
     def is_ours(self, place: bytes, version: int) -> bool:
         """Whether a write that overlaps with one under way got that stamp."""
         own = self._keys.get(place)
-        return own is not None and version in own.versions
+        if own is not None and version in own.versions:
+            return True
+        return any(version in batch.versions and place in batch.places for batch in self._batches.values())
 
-    def ended(self, place: bytes) -> None:
-        """One write of that key is over."""
-        own = self._keys[place]
+    def ended(self, places: Sequence[bytes]) -> None:
+        """It is over."""
+        if len(places) > 1:
+            batch = self._batches.pop(id(places))
+            for place, own in self._keys.items():  # single writes that it overlapped with
+                if place in batch.places:
+                    own.versions.update(batch.versions)
+            return
+        own = self._keys[places[0]]
         own.open -= 1
         if not own.open:
-            del self._keys[place]
+            del self._keys[places[0]]
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._keys) + len(self._batches)
 
 
 class Writers:

@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import lmdb
 
@@ -36,6 +37,10 @@ from .overlay import Overlay
 from .servedstore import ServedStore
 
 VERSION_END = VERSION_AT + 8
+SYSTEM_END = (1).to_bytes(len(SYSTEM), "big")
+"""Above the store's own records, which have no version."""
+GET_KEYS_MIN = 8
+"""From so many on it is worth a cursor, and a dict of what it found."""
 
 
 class EntriesStorage:
@@ -81,14 +86,25 @@ class EntriesStorage:
         environment._recover(problem)
         return self.get(key)
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._environment.reading() as transaction:
+            found: list[bytes | None]
+            if len(keys) < GET_KEYS_MIN:
+                found = [transaction.get(key) for key in keys]
+            else:  # one call, which steps from key to key
+                there = dict(transaction.cursor().getmulti(keys))
+                found = [there.get(key) for key in keys]
+        return self._overlay.put_over(keys, found) if self._overlay.waiting else found
+
     def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
         with self._environment.reading() as transaction:
             return self._overlay.merge(first, end, count_max, entries_between(transaction, first, end))
 
     def commit(self, changes: Changes, done: Done) -> None:
-        for key, value in changes.items():
-            assert 0 < len(key) <= STORAGE_KEY_BYTES_MAX
-            assert value is None or len(value) <= STORAGE_VALUE_BYTES_MAX
+        if changes:
+            assert min(changes)
+            assert max(map(len, changes)) <= STORAGE_KEY_BYTES_MAX
+            assert max([len(value or b"") for value in changes.values()]) <= STORAGE_VALUE_BYTES_MAX
         self._overlay.add(changes, done)
         self._begin()
 
@@ -179,23 +195,38 @@ class Group:
 
     def __init__(self, commits: list[Changes]) -> None:
         self.count = len(commits)
-        self._changes = dict(commits[0]) if commits else {}
-        for changes in commits[1:]:
-            self._changes.update(changes)
-        values = [value for value in self._changes.values() if value is not None]
-        self.size_bytes = sum([len(value) for value in values])
-        versions = [
-            value[VERSION_AT:VERSION_END]
-            for key, value in self._changes.items()
-            if value is not None and not key.startswith(SYSTEM)
-        ]
+        self._changes = commits[0] if commits else {}
+        if len(commits) > 1:
+            self._changes = dict(self._changes)
+            for changes in commits[1:]:
+                self._changes.update(changes)
+        changes = self._changes
+        values = [value for value in changes.values() if value is not None]
+        self.size_bytes = sum(map(len, values))
+        if changes and min(changes) < SYSTEM_END:
+            values = [value for key, value in changes.items() if value is not None and key >= SYSTEM_END]
+        versions = [value[VERSION_AT:VERSION_END] for value in values]
         #: The highest version among them: no process of this host may give it again.
         self.highest = int.from_bytes(max(versions, default=b""), "big")
 
     def write(self, transaction: WriteTransaction) -> None:
         """A job of the store."""
-        raw = transaction.raw
+        raw, changes = transaction.raw, self._changes
         transaction.adding = self.size_bytes > 0
+        if len(changes) == 1:
+            ((key, value),) = changes.items()
+            if value is None:
+                raw.delete(key)
+            else:
+                raw.put(key, value)
+        else:
+            self._write_many(raw)
+        transaction.raise_stamp(self.highest)
+        transaction.plain = False
+        transaction.writes += len(changes)
+        transaction.pages += WRITE_PAGES * len(changes) + (self.size_bytes >> PAGE_SHIFT)
+
+    def _write_many(self, raw: lmdb.Transaction[bytes]) -> None:
         put: list[tuple[bytes, bytes]] = []
         for key, value in self._changes.items():
             if value is None:
@@ -204,7 +235,3 @@ class Group:
                 put.append((key, value))
         put.sort()
         raw.cursor().putmulti(put)
-        transaction.raise_stamp(self.highest)
-        transaction.plain = False
-        transaction.writes += len(self._changes)
-        transaction.pages += WRITE_PAGES * len(self._changes) + (self.size_bytes >> PAGE_SHIFT)

@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import lmdb
@@ -79,6 +79,9 @@ class LmdbStorage:
                 return value
         except lmdb.Error as error:
             raise self._translated(error) from error
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
         try:

@@ -5,9 +5,9 @@ Both storages, the real and the simulated, are a durable map under one of these.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from ...exception import Error
@@ -25,7 +25,8 @@ class Overlay:
         self._serial = 0
         #: For each key in `waiting` the serial of its last commit, and what that made of it.
         self._latest: dict[bytes, tuple[int, bytes | None]] = {}
-        self._sorted: list[bytes] = []
+        #: Its keys in order, once somebody wants them so; None: not put in order since they changed.
+        self._sorted: list[bytes] | None = None
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._latest
@@ -34,15 +35,18 @@ class Overlay:
         """What the last commit that waits made of a key that is in here."""
         return self._latest[key][1]
 
+    def put_over(self, keys: Sequence[bytes], below: list[bytes | None]) -> list[bytes | None]:
+        """What these keys stand for, of which `below` says what is on disk."""
+        latest = self._latest
+        return [latest[key][1] if key in latest else found for key, found in zip(keys, below, strict=True)]
+
     def add(self, changes: Changes, done: Done) -> None:
         """Put one commit at the end. The changes are copied."""
         self._serial += 1
         changes = dict(changes)
         self.waiting.append((self._serial, changes, done))
-        for key, value in changes.items():
-            if key not in self._latest:
-                insort(self._sorted, key)
-            self._latest[key] = (self._serial, value)
+        serial, self._sorted = self._serial, None
+        self._latest.update([(key, (serial, value)) for key, value in changes.items()])
 
     def first(self, count: int) -> list[Changes]:
         """The oldest `count` commits."""
@@ -51,15 +55,18 @@ class Overlay:
     @property
     def keys_count(self) -> int:
         """How many keys they change."""
-        return len(self._sorted)
+        return len(self._latest)
 
     def settle(self) -> Done:
         """The oldest commit is on disk: forget it. Its `done`, to be called with None."""
         serial, changes, done = self.waiting.popleft()
+        latest, self._sorted = self._latest, None
+        if not self.waiting:
+            latest.clear()
+            return done
         for key in changes:
-            if self._latest[key][0] == serial:
-                del self._latest[key]
-                del self._sorted[bisect_left(self._sorted, key)]
+            if latest[key][0] == serial:
+                del latest[key]
         return done
 
     def discard(self) -> list[Done]:
@@ -67,7 +74,7 @@ class Overlay:
         failed = [done for _, _, done in self.waiting]
         self.waiting.clear()
         self._latest.clear()
-        self._sorted.clear()
+        self._sorted = None
         return failed
 
     def tell(self, count: int, error: Error | None, is_over: Callable[[], bool]) -> bool:
@@ -87,7 +94,12 @@ class Overlay:
 
     def keys(self, first: bytes, end: bytes) -> list[bytes]:
         """The keys in here with first <= key < end, ascending."""
-        return self._sorted[bisect_left(self._sorted, first) : bisect_left(self._sorted, end)]
+        if not self._latest:
+            return []
+        ordered = self._sorted
+        if ordered is None:
+            ordered = self._sorted = sorted(self._latest)
+        return ordered[bisect_left(ordered, first) : bisect_left(ordered, end)]
 
     def merge(
         self, first: bytes, end: bytes, count_max: int, below: Iterable[tuple[bytes, bytes]]

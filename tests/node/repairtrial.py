@@ -18,11 +18,12 @@ from ringdict.exception import Error
 from ringdict.node.config import PURGE_AWAY_S
 from ringdict.node.keeping import Keeping
 from ringdict.node.network.message import Ack
+from ringdict.node.replicas.draft import one_draft
 from ringdict.node.replicas.marks import NO_MARK, PURGED
 from ringdict.node.replicas.place import place_of
 from ringdict.node.replicas.rank import STAMP_AT, beats, version_of
 from ringdict.node.replicas.replica import Replica
-from ringdict.node.replicas.write import Draft, Write
+from ringdict.node.replicas.write import Write
 from ringdict.node.ringview import RingView
 from ringdict.node.store import layout
 from ringdict.node.store.entry import (
@@ -344,11 +345,11 @@ class Trial:
             return encode(Stored(flags, version, number, 0, expires_ms, NO_OPERATION, b"", body_), hash_)
 
         place = place_of(self.cluster.dict_id, key, hash_)
-        draft = Draft(place, hash_ % PARTITIONS, sealed)
+        draft = one_draft(place, hash_ % PARTITIONS, sealed)
         ack = Ack.MAJORITY if flags else self.dice.choice([Ack.ALL, Ack.ONE])
         Write(
             keeping.writers,
-            [draft],
+            draft,
             0,
             ack,
             tainted=False,

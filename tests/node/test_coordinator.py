@@ -23,6 +23,7 @@ from ringdict.node.network.message import (
     Unknown,
     Written,
 )
+from ringdict.node.replicas.job import Job
 from ringdict.node.replicas.stamper import VERSION_MAX
 from ringdict.node.replicas.write import Write
 from ringdict.node.store.operation import KEEP
@@ -342,8 +343,8 @@ def test_what_was_passed_on_and_comes_late_is_not_carried_out(late_ms: int, is_t
 def test_no_stamp_is_given_once_the_time_of_a_write_is_over(tainted: bool) -> None:
     cluster = Cluster()
     keeping, replies = cluster.keeping(0), list[Reply]()
-    drafts = keeping.coordinator._drafts(put(cluster, b"v"))
     now_ns = keeping.writers.world.now_ns()
+    drafts = keeping.coordinator._drafts(Job(put(cluster, b"v"), now_ns, replies.append))
     write = Write(
         keeping.writers, drafts, 0, Ack.ALL, tainted=tainted, until_ns=now_ns, ended=replies.append
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ class Bare:
     def get(self, key: bytes) -> bytes | None:
         raw = self._transaction.get(key)
         return None if raw is None else bytes(raw)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        raise NotImplementedError
 
     def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
         raise NotImplementedError

@@ -23,7 +23,7 @@ class AcknowledgesFirst(WatchedWrite):
 
     def _judge(self) -> None:
         if not self.answered:
-            self._has = [node for draft in self._drafts for node in self.view.owners(draft.partition)]
+            self._has = [node for each in self._drafts.partitions for node in self.view.owners(each)]
             self._open = {}
         super()._judge()
 
