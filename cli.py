@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .client.shell.archive_parser import add_archive
 from .client.shell.dict_parser import add_dict
 from .client.shell.exit_code import ExitCode, exit_code_of
-from .client.shell.node_parser import add_key, add_node, add_ring
+from .client.shell.node_parser import add_key, add_node, add_recovery, add_ring
 from .client.shell.parser import HABITS, Parser
 from .client.shell.sim_parser import add_demo, add_sim
 from .client.shell.terminal import Terminal
@@ -100,6 +100,12 @@ def _ring(args: Arguments, terminal: Terminal) -> ExitCode:
     return COMMANDS[args.command](args, terminal)
 
 
+def _recover(args: Arguments, terminal: Terminal) -> ExitCode:
+    from .client.shell.recover_command import force_recover
+
+    return force_recover(args, terminal)
+
+
 def _key(args: Arguments, terminal: Terminal) -> ExitCode:
     from .rotation import COMMANDS
 
@@ -129,6 +135,7 @@ def _parser() -> Parser:
     add_dict(groups, _dict)
     add_node(groups, _node)
     add_ring(groups, _ring)
+    add_recovery(groups, _recover)
     add_key(groups, _key)
     add_archive(groups, _archive)
     add_demo(groups, _demo)

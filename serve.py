@@ -52,7 +52,7 @@ GOSSIP_LABEL: Final = "ringdict"
 LOG_FORMS: Final = ("console", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning")
 
-EVENTS_SHOWN: Final = frozenset({"member", "gossip halted", "epoch", "complaint"})
+EVENTS_SHOWN: Final = frozenset({"member", "gossip halted", "epoch", "complaint", "recovered by force"})
 """Of what a node traces, what people want to read; the rest is for `--log-level debug`."""
 
 

@@ -126,6 +126,8 @@ class Keeping:
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
         self.view = view
+        if view.decree.recoveries:
+            self.stamper.raise_floor(view.decree.recoveries[-1].floor)
         self.replica.set_partitions(view.decree.partitions)
         self.admission.set_view(view)
         self.desk.set_view(view)

@@ -138,6 +138,7 @@ class Node:
             self._turned,
             ready=self.keeping.convergence.equal,
             settled=self.leading.is_settled,
+            floor=self.keeping.stamper.leap,
         )
         self.keeping.add_handlers(self.epochs.handlers())
         self._announcer = Announcer(world, self._serving, settings.folder, settings.host)
@@ -312,6 +313,7 @@ class Node:
             "complaints": [*self.epochs.complaints, *([self.complaint] if self.complaint else [])],
             "cluster": "" if view is None else view.decree.cluster_id.hex(),
             "epoch": 0 if view is None else view.epoch,
+            "recoveries": [] if view is None else [each.epoch for each in view.decree.recoveries],
             "members": [] if view is None else [member.hex() for member in view.members],
             "is_member": view is not None and view.me is not None,
             "partitions": len(owned),

@@ -127,18 +127,25 @@ def _next(
 ) -> Decree:
     """Put the next decree together: where each row is, where it goes next, what is remembered of it."""
     table = old.table if table is None else table
-    target = target_table(members, old.partitions, old.replicas)
-    unwanted = {number for number, member in enumerate(members) if not member.takes_data}
-    pending = None if table == target else next_table(table, target, unwanted)
+    pending = next_on_the_way(members, table)
     if pending is None:
         members = tuple(replace(member, state=_ENDS_WITH_THE_WALK[member.state]) for member in members)
     since, former = _history(old, table, frozenset(settled))
     new = Decree(
-        old.cluster_id, old.epoch + 1, digest_of(old), members, table, pending, tuple(since), tuple(former)
-    )
-    new = _without_forgotten(new)
+        old.cluster_id, old.epoch + 1, digest_of(old), members, table, pending, tuple(since), tuple(former),
+        old.recoveries,
+    )  # fmt: skip
+    new = without_forgotten(new)
     check_successor(old, new)
     return new
+
+
+def next_on_the_way(members: tuple[Member, ...], table: Table) -> Table | None:
+    """Return the table that is pending: the next one on the way to where the data should be, None if it is
+    there."""
+    target = target_table(members, table.partitions, table.replicas)
+    unwanted = {number for number, member in enumerate(members) if not member.takes_data}
+    return None if table == target else next_table(table, target, unwanted)
 
 
 def _history(old: Decree, table: Table, settled: frozenset[int]) -> tuple[list[int], list[tuple[bytes, ...]]]:
@@ -152,8 +159,8 @@ def _history(old: Decree, table: Table, settled: frozenset[int]) -> tuple[list[i
     return since, former
 
 
-def _without_forgotten(decree: Decree) -> Decree:
-    """Leave out the former members that no former set names, and number the others anew."""
+def without_forgotten(decree: Decree) -> Decree:
+    """Return it without the former members that no former set names, the others numbered anew."""
     named = set(b"".join(one for sets in decree.former for one in sets))
     kept = [
         number

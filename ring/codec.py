@@ -13,6 +13,9 @@ The form, all numbers big-endian: version u8, body length u32, digest 8 bytes; t
     the table's places; the pending table's, if there is one
     since: u64 a partition
     former: u8 a partition (how many sets), then the sets, each filled up to `replicas` with 0xFF
+
+In version 2, which only a cluster has that was recovered by force: how many recoveries u8, then each: epoch
+u64, tag 8, floor u64.
 """
 
 from __future__ import annotations
@@ -30,16 +33,19 @@ from .config import (
     FORMER_SETS_MAX,
     REPLICAS_MAX,
 )
-from .decree import DIGEST_BYTES, Decree, DecreeError, check_decree
+from .decree import DIGEST_BYTES, TAG_BYTES, Decree, DecreeError, Recovery, check_decree
 from .member import Member, MemberState
 from .table import EMPTY_PLACE, Table
 
 __all__ = ["decode_decree", "digest_of", "encode_decree"]
 
 _VERSION: Final = 1
+_RECOVERED: Final = 2
+"""The version of a decree with recoveries. All others stay what every program reads."""
 _ENVELOPE: Final = Struct(f">BI{DIGEST_BYTES}s")
 _HEAD: Final = Struct(f">16sQ{DIGEST_BYTES}sBBBB")
 _MEMBER: Final = Struct(">16sBB")
+_RECOVERY: Final = Struct(f">Q{TAG_BYTES}sQ")
 _COMPRESSION: Final = 6
 _EMPTY: Final = bytes([EMPTY_PLACE])
 
@@ -54,7 +60,8 @@ def encode_decree(decree: Decree) -> bytes:
     check_decree(decree)
     body = _body(decree)
     assert len(body) <= DECREE_BODY_BYTES_MAX, "the limits of a decree's parts say so"
-    return _ENVELOPE.pack(_VERSION, len(body), _digest(body)) + zlib.compress(body, _COMPRESSION)
+    version = _RECOVERED if decree.recoveries else _VERSION
+    return _ENVELOPE.pack(version, len(body), _digest(body)) + zlib.compress(body, _COMPRESSION)
 
 
 def decode_decree(data: bytes) -> Decree:
@@ -65,14 +72,14 @@ def decode_decree(data: bytes) -> Decree:
     if not _ENVELOPE.size < len(data) <= DECREE_BYTES_MAX:
         raise DecreeError(f"{len(data)} bytes are no decree")
     version, length, digest = _ENVELOPE.unpack_from(data)
-    if version != _VERSION:
-        raise DecreeError(f"a decree of version {version}, where this program knows {_VERSION}")
+    if version not in (_VERSION, _RECOVERED):
+        raise DecreeError(f"a decree of version {version}, where this program knows {_RECOVERED}")
     if length > DECREE_BODY_BYTES_MAX:
         raise DecreeError(f"a decree of {length} bytes")
     body = _unpacked(data[_ENVELOPE.size :], length)
     if _digest(body) != digest:
         raise DecreeError("the digest of a decree is not that of its bytes")
-    decree = _parsed(_Reader(body))
+    decree = _parsed(_Reader(body), has_recoveries=version == _RECOVERED)
     check_decree(decree)
     return decree
 
@@ -122,6 +129,10 @@ def _parts(decree: Decree) -> Iterator[bytes]:
     for sets in decree.former:
         for one in sets:
             yield one.ljust(decree.replicas, _EMPTY)
+    if decree.recoveries:
+        yield bytes([len(decree.recoveries)])
+        for recovery in decree.recoveries:
+            yield _RECOVERY.pack(*recovery)
 
 
 def _text(text: str) -> bytes:
@@ -150,7 +161,7 @@ class _Reader:
             raise DecreeError("a text of a decree is not UTF-8") from error
 
 
-def _parsed(reader: _Reader) -> Decree:
+def _parsed(reader: _Reader, *, has_recoveries: bool) -> Decree:
     cluster_id, epoch, parent, exponent, replicas, count, has_pending = _HEAD.unpack(reader.take(_HEAD.size))
     partitions = 1 << exponent
     if partitions > CLUSTER_PARTITIONS_MAX or not 1 <= replicas <= REPLICAS_MAX or has_pending > 1:
@@ -165,9 +176,17 @@ def _parsed(reader: _Reader) -> Decree:
     if max(counts) > FORMER_SETS_MAX:  # before a million of them are made
         raise DecreeError(f"a partition with {max(counts)} former sets, where {FORMER_SETS_MAX} are the most")
     former = tuple(tuple(_former_set(reader, replicas) for _ in range(count)) for count in counts)
+    recoveries = _recoveries(reader) if has_recoveries else ()
     if reader.at != len(reader.body):
         raise DecreeError("a decree with something behind it")
-    return Decree(cluster_id, epoch, parent, members, table, pending, since, former)
+    return Decree(cluster_id, epoch, parent, members, table, pending, since, former, recoveries)
+
+
+def _recoveries(reader: _Reader) -> tuple[Recovery, ...]:
+    count = reader.take(1)[0]
+    if not count:
+        raise DecreeError("a decree without recoveries is of the other version")
+    return tuple(Recovery(*_RECOVERY.unpack(reader.take(_RECOVERY.size))) for _ in range(count))
 
 
 def _member(reader: _Reader) -> Member:

@@ -64,6 +64,15 @@ FORMER_SETS_MAX = 8
 """Former replica sets of one partition whose state is not known to be transferred. A change of members
 takes three at most; a further flip of such a partition is refused until it has settled."""
 
+LINEAGE_EPOCHS = 1_000_000_000
+"""Between the epochs of a cluster and those after it was recovered by force: more than those who were given
+up can decide among themselves while they are away, at one a second for thirty years. So the epochs of a
+recovered cluster are above theirs, and so are all its ballots."""
+
+RECOVERIES_MAX = 32
+"""Recoveries by force in the life of a cluster. Each is a disaster of its own; whoever has had so many founds
+a new cluster from a backup."""
+
 DECREE_BODY_BYTES_MAX = 2 * MIB
 """Unpacked. The largest that the other limits allow has 1.4 MB."""
 

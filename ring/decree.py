@@ -8,19 +8,22 @@ Rules of this file:
 3. `since` and `former` are what atomic operations need to find every acceptor that may know something: the
    epoch in which a row's set of replicas last changed, and older sets whose state is not known to be
    transferred.
+4. Whoever recovers a cluster by force begins a lineage (ring/recovery.py). Decrees name all recoveries that
+   they come of, so that two histories are told apart, and none is taken for another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .config import (
     ADDRESS_BYTES_MAX,
     CLUSTER_PARTITIONS_MAX,
     FORMER_SETS_MAX,
     MEMBERS_MAX,
+    RECOVERIES_MAX,
     REPLICAS_MAX,
     WEIGHTS_MAX,
     ZONE_BYTES_MAX,
@@ -33,19 +36,34 @@ __all__ = [
     "DIGEST_BYTES",
     "EPOCH_MAX",
     "NO_PARENT",
+    "TAG_BYTES",
     "Decree",
     "DecreeError",
+    "Recovery",
     "check_decree",
 ]
 
 CLUSTER_ID_BYTES: Final = 16
 DIGEST_BYTES: Final = 8
 NO_PARENT: Final = bytes(DIGEST_BYTES)
+TAG_BYTES: Final = 8
+FLOOR_MAX: Final = (1 << 63) - 1
 EPOCH_MAX: Final = (1 << 63) - 1
 
 
 class DecreeError(ValueError):
     """The decree is not one, or may not follow; the message says why. Nothing happened."""
+
+
+class Recovery(NamedTuple):
+    """That a cluster was recovered by force: members were given up that no vote could do without."""
+
+    epoch: int
+    """The first of the new lineage."""
+    tag: bytes
+    """Random, so that two recoveries that were made apart are never one."""
+    floor: int
+    """All stamps, and so all tokens of locks, are above this one since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,8 @@ class Decree:
     """Of each partition, the epoch in which its set of replicas last changed."""
     former: tuple[tuple[bytes, ...], ...]
     """Of each partition, older sets of replicas, oldest first, each in ascending order."""
+    recoveries: tuple[Recovery, ...] = ()
+    """Those that this decree comes of, oldest first."""
 
     @property
     def partitions(self) -> int:
@@ -117,6 +137,7 @@ def _faults(decree: Decree) -> Iterator[str]:
     yield from _faults_of_members(decree)
     yield from _faults_of_tables(decree)
     yield from _faults_of_history(decree)
+    yield from _faults_of_recoveries(decree)
     yield from _faults_of_states(decree)
 
 
@@ -196,6 +217,18 @@ def _faults_of_history(decree: Decree) -> Iterator[str]:
             yield "a former set has members in ascending order, no more than a row has"
         elif one[-1] >= len(decree.members):
             yield f"a former set names member {one[-1]} of {len(decree.members)}"
+
+
+def _faults_of_recoveries(decree: Decree) -> Iterator[str]:
+    if len(decree.recoveries) > RECOVERIES_MAX:
+        yield f"a cluster is recovered by force {RECOVERIES_MAX} times at most"
+    epoch = 1
+    for recovery in decree.recoveries:
+        if not epoch < recovery.epoch <= decree.epoch:
+            yield f"a recovery in epoch {recovery.epoch} that is not behind the one before, or not there yet"
+        if len(recovery.tag) != TAG_BYTES or not 0 <= recovery.floor <= FLOOR_MAX:
+            yield f"a recovery has a tag of {TAG_BYTES} bytes and a stamp"
+        epoch = recovery.epoch
 
 
 def _faults_of_states(decree: Decree) -> Iterator[str]:

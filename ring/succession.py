@@ -78,6 +78,11 @@ def check_descendant(old: Decree, new: Decree) -> None:
         raise DecreeError(f"cluster {new.cluster_id.hex()} does not come of cluster {old.cluster_id.hex()}")
     if new.epoch <= old.epoch:
         raise DecreeError(f"epoch {new.epoch} does not come after epoch {old.epoch}")
+    if new.recoveries[: len(old.recoveries)] != old.recoveries:
+        raise DecreeError(
+            "the cluster was recovered by force twice, by nodes that did not know of each other: the two do "
+            "not merge. Decide for one; the nodes of the other start anew, with empty data folders"
+        )
     if (new.partitions, new.replicas) != (old.partitions, old.replicas):
         raise DecreeError("the number of partitions and of replicas is fixed for the life of a cluster")
     for partition in range(old.partitions):
@@ -108,6 +113,8 @@ def _faults(old: Decree, new: Decree) -> Iterator[str]:
         yield f"made for another epoch {old.epoch} than the one there was: make it again"
     if (new.partitions, new.replicas) != (old.partitions, old.replicas):
         yield "the number of partitions and of replicas is fixed for the life of a cluster"
+    if new.recoveries != old.recoveries:
+        yield "nobody votes on a recovery by force, nor forgets one"
     yield from _faults_of_members(old, new)
     yield from _faults_of_rows(old, new)
 

@@ -98,6 +98,8 @@ class Arguments(Namespace):
     backups: list[str]
     rate: int | None
     here: bool
+    lost: list[str]
+    cluster_id: str
 
     def read_key(self) -> Hashable:
         """KEY, as the options say it is written. `InvalidError` if it is no key."""

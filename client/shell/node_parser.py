@@ -65,6 +65,20 @@ def add_ring(groups: Commands, run: Run) -> None:
             as_json(parser)
 
 
+def add_recovery(groups: Commands, run: Run) -> None:
+    """`ringdict force-recover`."""
+    recover = command(groups, "force-recover", "give nodes up that are lost for good, with the majority")
+    recover.epilog = "it says what that costs, and does nothing until --cluster-id names the cluster"
+    recover.add_argument(
+        "--lost", metavar="NODE", action="append", required=True,
+        help="its address, or the beginning of its id; once for each that is lost",
+    )  # fmt: skip
+    recover.add_argument("--cluster-id", metavar="ID", default="", help="12 digits of its id: do it")
+    recover.add_argument("--cluster", metavar="URL", help="ringdict://host:port of survivors (RINGDICT_URL)")
+    as_json(recover)
+    recover.set_defaults(run=run)
+
+
 def add_key(groups: Commands, run: Run) -> None:
     """`ringdict key …`."""
     group = command(groups, "key", "change the secret of a cluster that runs")

@@ -23,6 +23,7 @@ from ...node.network.message import (
     Command,
     Commanded,
     Reason,
+    Recover,
     Refused,
     Reply,
     Request,
@@ -30,7 +31,7 @@ from ...node.network.message import (
     TellStatus,
     Unknown,
 )
-from ...ring.codec import decode_decree
+from ...ring.codec import decode_decree, digest_of
 from ...ring.decree import Decree, DecreeError
 from ...ring.member import Member
 from ..client import Client
@@ -103,7 +104,7 @@ class Operator:
             return line.ask(request)
         except OSError as error:
             why = f"{address} does not answer: {error.strerror or error}"
-            if isinstance(request, Command):
+            if isinstance(request, Command | Recover):
                 raise OutcomeUnknownError(why) from None
             raise UnavailableError(why) from None
         finally:
@@ -160,6 +161,9 @@ class Operator:
             OutcomeUnknownError: it may still be decided.
         """
         asked = Command(NUMBER, verb, member.member_id, member.weight, member.zone, member.address)
+        return self._changed(asked)
+
+    def _changed(self, asked: Command | Recover) -> int:
         error: Error = UnavailableError("no node could be asked")
         for address in self._client.seeds.addresses:
             try:
@@ -177,6 +181,17 @@ class Operator:
                 raise InvalidError(told.text)
             error = UnavailableError(f"{address}: {told.text}")
         raise error
+
+    def recover(self, decree: Decree, lost: Sequence[bytes]) -> int:
+        """Have a ring made by force without these members, in place of that one; the epoch that it led to.
+
+        Raises:
+            InvalidError: it may not be, or need not.
+            UnavailableError: no node could be asked.
+            OutcomeUnknownError: it may have been done.
+        """
+        asked = Recover(NUMBER, decree.cluster_id, (decree.epoch, digest_of(decree)), list(lost))
+        return self._changed(asked)
 
 
 def _ring(told: TellRing) -> Ring:

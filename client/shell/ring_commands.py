@@ -51,7 +51,7 @@ VERBS: Final = {"leave": "leave", "remove": "remove", "join-cancel": "cancel", "
 
 def status(args: Arguments, terminal: Terminal) -> ExitCode:
     """How the nodes are; OK if all answer, are ready, and go by one ring, else NO."""
-    client = _client(args)
+    client = client_of(args)
     operator = Operator(client)
     if args.live or args.ready:
         return _probe(operator.status(client.seeds.addresses[0]), args, terminal)
@@ -71,6 +71,7 @@ def status(args: Arguments, terminal: Terminal) -> ExitCode:
         _write_json(
             {
                 "cluster_id": ring.decree.cluster_id.hex(), "epoch": ring.decree.epoch,
+                "recoveries": [each.epoch for each in ring.decree.recoveries],
                 "all_agree": agrees, "gossip_views": sorted(views), "nodes": nodes,
             },
             terminal,
@@ -83,20 +84,24 @@ def status(args: Arguments, terminal: Terminal) -> ExitCode:
         f"{count} of {len(members)} nodes answer, {verdict}"
         + (f"; gossip has {len(views)} views of who is alive" if len(views) > 1 else "")
     )
+    for recovery in ring.decree.recoveries:
+        terminal.write(
+            f"recovered by force with epoch {recovery.epoch}: what was acknowledged before may be gone"
+        )
     if args.gossip:
         _show_gossip(answers, terminal)
     else:
         beliefs = gossip_table.beliefs(answers)
         pairs = zip(members, answers, strict=True)
         terminal.write_table(HEAD, [_row(ring, *pair, beliefs) for pair in pairs], right=NUMBERS)
-    names = {member.member_id.hex(): _short(member) for member in members}
+    names = {member.member_id.hex(): short(member) for member in members}
     for member, answer in zip(members, answers, strict=True):
         if answer.error:
-            terminal.note(f"{_short(member)}: {answer.error}")
-        for line in moves_text.lines(_short(member), answer.status or {}, names):
+            terminal.note(f"{short(member)}: {answer.error}")
+        for line in moves_text.lines(short(member), answer.status or {}, names):
             terminal.write(line)
         for line in _lost(answer.status or {}):
-            terminal.note(f"{_short(member)}: {line}")
+            terminal.note(f"{short(member)}: {line}")
     return ExitCode.OK if agrees else ExitCode.NO
 
 
@@ -104,7 +109,7 @@ def ring(args: Arguments, terminal: Terminal) -> ExitCode:
     """Who owns what; or the way of one key."""
     if args.key or args.dict:
         return _way(args, terminal)
-    told = Operator(_client(args)).ring()
+    told = Operator(client_of(args)).ring()
     if args.json:
         _write_json(_ring_json(told), terminal)
     else:
@@ -116,9 +121,9 @@ def ring(args: Arguments, terminal: Terminal) -> ExitCode:
 def change(args: Arguments, terminal: Terminal) -> ExitCode:
     """`leave`, `remove`, `join-cancel`, `adjust`: have the ring changed."""
     verb = VERBS[args.command]
-    operator = Operator(_client(args))
+    operator = Operator(client_of(args))
     member = operator.ring().member(args.name)
-    what = f"{_short(member)} {member.address}".rstrip()
+    what = f"{short(member)} {member.address}".rstrip()
     wished = adjusted(member, args) if verb == "adjust" else member
     question = {
         "leave": f"Have {what} hand over what it holds, and leave the ring?",
@@ -151,7 +156,8 @@ COMMANDS: Mapping[str, Callable[[Arguments, Terminal], ExitCode]] = {
 # -- parts of them -------------------------------------------------------------------------------
 
 
-def _client(args: Arguments) -> Client:
+def client_of(args: Arguments) -> Client:
+    """Of the cluster that is meant."""
     url = args.cluster or os.environ.get("RINGDICT_URL") or ""
     if not is_of_nodes(url):
         raise InvalidError("say which cluster: --cluster ringdict://host:port, or RINGDICT_URL")
@@ -190,7 +196,7 @@ def _row(ring: Ring, member: Member, answer: Answer, beliefs: Mapping[str, str])
     health = gossip.get("health_points") if isinstance(gossip, dict) else None
     ready = "-" if answer.status is None else "yes" if told.get("ready") is True else "no"
     return (
-        _short(member),
+        short(member),
         ring.addresses[member.member_id] or "-",
         member.state.name.lower(),
         beliefs.get(node, "-"),
@@ -285,7 +291,7 @@ def _way(args: Arguments, terminal: Terminal) -> ExitCode:
     """Where one key of a Dict is, and what its owners have of it."""
     if not args.dict:
         raise InvalidError("a key has a place only in a Dict: say which, with --dict NAME")
-    client = _client(args)
+    client = client_of(args)
     key = encode_key(args.read_key())
     environment = args.environment or os.environ.get("RINGDICT_ENVIRONMENT") or ENVIRONMENT_DEFAULT
     found = client.blocking.run(resolve(client.session, environment, args.dict, b""))
@@ -329,7 +335,8 @@ def _version(operator: Operator, ring: Ring, owner: Member, asked: Get) -> str:
     return f"({reply.text})" if isinstance(reply, Refused) else "?"
 
 
-def _short(member: Member) -> str:
+def short(member: Member) -> str:
+    """A member, for people."""
     return member.member_id.hex()[:12]
 
 

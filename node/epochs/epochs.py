@@ -5,6 +5,7 @@ This file wires the parts, and answers what comes from other nodes and from oper
 - node/epochs/decreelog.py keeps the decree and the vote on disk;
 - node/epochs/voter.py answers when an epoch is voted on, node/epochs/proposal.py has one decided;
 - node/epochs/changes.py is what operators and newcomers want, in a row;
+- node/epochs/recoverer.py forces one where no majority is left;
 - node/epochs/learner.py catches up, node/epochs/newcomer.py joins, node/epochs/mover.py flips what is ready.
 """
 
@@ -23,7 +24,7 @@ from ...ring.decree import DecreeError
 from ...ring.member import Member, MemberState
 from ..complaints import Complaints
 from ..network.bus import Bus
-from ..network.message import Command, Mark, Reason, Refused, Reply, Request
+from ..network.message import Command, Mark, Reason, Recover, Refused, Reply, Request
 from ..network.peermessage import Accept, AskDecree, AskProposal, AskReady, Decided, Prepare, TellDecree
 from ..ringview import RingView
 from ..world import Address, NodeId, Storage, World
@@ -32,6 +33,7 @@ from .decreelog import DecreeLog, Vote
 from .learner import Learner
 from .mover import Mover
 from .newcomer import Newcomer
+from .recoverer import Recoverer
 from .voter import Voter
 
 Handler = Callable[[Address, Any], None]
@@ -51,6 +53,7 @@ class Epochs:
     `ready(partition)`: whether this node, pending owner of a partition, has all that its owners have.
     `settled(partition)`: whether the present owners know all that former sets may know; only then those are
     dropped from the ring. Without atomic operations a former set knows nothing that matters: True.
+    `floor()`: a stamp above all that this node knows of, for a recovery by force.
     """
 
     learner_class = Learner
@@ -67,6 +70,7 @@ class Epochs:
         *,
         ready: Callable[[int], bool] = nobody,
         settled: Callable[[int], bool] = nobody,
+        floor: Callable[[], int] = lambda: 0,
     ) -> None:
         self._world = world
         self._bus = bus
@@ -79,6 +83,7 @@ class Epochs:
             world, bus, self._voter, lambda: self.view, self._on_decided, self.hear_mark
         )
         self._mover = self.mover_class(world, bus, self._changes, ready, settled)
+        self._recoverer = Recoverer(world, bus, lambda: self.view, self._force, floor)
         #: Members that are to be told of a decree which was decided here.
         self._to_tell: tuple[NodeId, ...] = ()
 
@@ -166,6 +171,7 @@ class Epochs:
         """What answers each kind of request."""
         return {
             Command: self._on_command,
+            Recover: self._on_recover,
             AskDecree: self._on_ask_decree,
             Prepare: self._on_prepare,
             Accept: self._on_accept,
@@ -188,6 +194,11 @@ class Epochs:
             self._bus.tell(source, renumbered(reply, number=asked.number))
 
         self._changes.ask(Wish(asked.verb, member), answer)
+
+    def _on_recover(self, source: Address, asked: Recover) -> None:
+        self._recoverer.ask(
+            asked, lambda reply: self._bus.tell(source, renumbered(reply, number=asked.number))
+        )
 
     def _on_ask_decree(self, source: Address, asked: AskDecree) -> None:
         view = self.view
@@ -237,6 +248,13 @@ class Epochs:
         if self._learner.learn(decree) and view is not None:
             self._to_tell = view.members
 
+    def _force(self, decree: bytes, view: RingView) -> bool:
+        """Go by a decree that nobody voted on, and let all members know then, also those given up."""
+        if not self._learner.force(decree, view):
+            return False
+        self._to_tell = view.members
+        return True
+
     def _turned(self, view: RingView) -> None:
         self._mover.turned(view)
         self._changed(view)
@@ -247,3 +265,4 @@ class Epochs:
                 if node != self._world.identity.node:
                     self._bus.notify(node, news)
         self._changes.turned(view)
+        self._recoverer.turned(view)

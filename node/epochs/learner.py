@@ -158,6 +158,10 @@ class Learner:
             return False
         if not wanted:
             return self._newest == decree
+        self._write(decree, encoded)
+        return True
+
+    def _write(self, decree: Decree, encoded: bytes) -> None:
         self._newest = decree
 
         def written(on_disk: bool) -> None:  # noqa: FBT001 - as told
@@ -167,7 +171,6 @@ class Learner:
                 self._newest = None if self.view is None else self.view.decree
 
         self._log.write_decree(encoded, written)
-        return True
 
     def _wants(self, decree: Decree) -> bool:
         """Whether to take it up. DecreeError if it is none to have anything to do with."""
@@ -195,6 +198,15 @@ class Learner:
         if not self._log.intends_to_join:
             self._complaints.make(AMNESIA)
             return False
+        return True
+
+    def force(self, encoded: bytes, view: RingView) -> bool:
+        """Take up a decree that nobody voted on, in place of that ring; False if there is a newer one."""
+        decree = decode_decree(encoded)
+        if self.view is not view or self._newest != view.decree:
+            return False
+        check_descendant(view.decree, decree)
+        self._write(decree, encoded)
         return True
 
     def found(self, decree: Decree, done: Callable[[bool], None]) -> None:

@@ -323,6 +323,15 @@ class Commanded(Reply, tag=26):
     mark: Mark
 
 
+class Recover(Request, tag=29):
+    """Make a ring by force, without these members, which are lost for good (docs/operations.md). Of this
+    cluster, and of the ring that whoever asks has seen, so that nothing is forced by mistake."""
+
+    cluster_id: Id
+    mark: Mark
+    lost: list[Id]
+
+
 # -- clients on the same host --------------------------------------------------------------------------
 
 

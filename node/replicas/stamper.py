@@ -6,6 +6,7 @@ Rules of this file:
 3. A stamp is above any version that the caller names, and above every one that was seen.
 4. What others wrote moves the clock up to `SKEW_MS_MAX` beyond the wall clock, and no further. Versions from
    further ahead raise an alarm; stamps above them are counted beside the clock, and move it as little.
+5. After a recovery by force all stamps are above its floor, whatever this node's clock says.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Stamper:
         self._last_far = far
         self._lead_ns = world.wall_ns() - world.now_ns()
         self._lead_ns = max(self._lead_ns, self._ms_of(near) * NS_PER_MS - world.now_ns())
+        self._floor = 0
         #: Who waits for a reservation, in order.
         self._waiting: list[tuple[int, Stamped]] = []
         #: Versions that came from further ahead than is allowed.
@@ -76,6 +78,14 @@ class Stamper:
             return
         self._last = version
         self._lead_ns = max(self._lead_ns, version_ms * NS_PER_MS - self._world.now_ns())
+
+    def leap(self) -> int:
+        """A stamp above all that were given or seen here, and above what any honest clock gives now."""
+        return max(self._last, (self.now_ms() + SKEW_MS_MAX) << COUNTER_BITS)
+
+    def raise_floor(self, floor: int) -> None:
+        """Give no stamp at or below this one any more."""
+        self._floor = max(self._floor, floor)
 
     def credible(self, floor: int) -> int:
         """As much of what a client claims to have seen as can be believed. What stands really is told by the
@@ -111,6 +121,7 @@ class Stamper:
 
     def _next(self, above: int, clock: int) -> int:
         """The next stamp above a version, at `clock` if nothing is ahead of it. Each call gives another."""
+        above = max(above, self._floor)
         self.see(above)
         if above > self._last:  # too far ahead to go by
             self._last_far = max(above, self._last_far) + 1

@@ -191,7 +191,8 @@ def test_a_body_that_is_cut_off_or_goes_on_is_refused(decree: Decree) -> None:
     [
         (b"", "0 bytes are no decree"),
         (bytes(DECREE_BYTES_MAX + 1), "bytes are no decree"),
-        (b"\x02" + encode_decree(THREE)[1:], "a decree of version 2, where this program knows 1"),
+        (b"\x03" + encode_decree(THREE)[1:], "a decree of version 3, where this program knows 2"),
+        (b"\x02" + encode_decree(THREE)[1:], "ends in the middle"),
         (sealed(b"x" * 50, length=DECREE_BODY_BYTES_MAX + 1), "a decree of 2097153 bytes"),
         (sealed(b"x" * 50, length=49), "another length than it says"),
         (sealed(b"x" * 50, length=51), "another length than it says"),
