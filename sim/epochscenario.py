@@ -14,11 +14,12 @@ from ..exception import ProtocolError
 from ..node.network.wire import decode
 from ..node.ringview import RingView
 from ..node.world import NS_PER_S, Address, Factory, Process, World
-from ..ring.decree import Decree
+from ..ring.decree import Decree, Recovery
 from ..ring.succession import check_successor
 from .check import Check, Finished, Watcher
 from .epochnode import EpochNode
 from .epochoperator import EpochOperator
+from .forcingoperator import ForcingOperator
 from .history import History, Status
 from .scenario import Caption, Scenario
 
@@ -233,6 +234,39 @@ class FourNodes(EpochScenario):
 
     nodes_count = 4
     takers_min: ClassVar[int] = 1
+
+
+class OneHistory:
+    """No node goes from one recovery by force to another that does not come of it, and none is undone."""
+
+    def __init__(self, decrees: dict[tuple[bytes, int], Decree]) -> None:
+        self.decrees = decrees
+        self.last: dict[object, tuple[Recovery, ...]] = {}
+
+    def watch(self, at_ns: int, address: Address, event: str, facts: dict[str, object]) -> str | None:
+        if event != "epoch":
+            return None
+        cluster, epoch = facts["cluster"], facts["epoch"]
+        assert isinstance(cluster, bytes)
+        assert isinstance(epoch, int)
+        before, now = self.last.get(facts["node"], ()), self.decrees[cluster, epoch].recoveries
+        self.last[facts["node"]] = now
+        if now[: len(before)] != before:
+            return f"at {at_ns / NS_PER_S:.3f} s {address} went from one recovery by force to another"
+        return None
+
+
+class ForcedFourNodes(FourNodes):
+    """Four nodes, and an operator who recovers the cluster by force whenever he does not hear of some, while
+    those live on: the majority that was given up comes back, again and again."""
+
+    def client(self, number: int, /) -> Factory:
+        if number:
+            return super().client(number)
+        return lambda world: ForcingOperator(world, self, self.history)
+
+    def watchers(self) -> Sequence[Watcher]:
+        return [*super().watchers(), OneHistory(self.decrees)]
 
 
 class TwoClusters(EpochScenario):

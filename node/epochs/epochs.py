@@ -60,6 +60,7 @@ class Epochs:
     changes_class = Changes
     voter_class = Voter
     mover_class = Mover
+    recoverer_class = Recoverer
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Epochs:
             world, bus, self._voter, lambda: self.view, self._on_decided, self.hear_mark
         )
         self._mover = self.mover_class(world, bus, self._changes, ready, settled)
-        self._recoverer = Recoverer(world, bus, lambda: self.view, self._force, floor)
+        self._recoverer = self.recoverer_class(world, bus, lambda: self.view, self._force, floor)
         #: Members that are to be told of a decree which was decided here.
         self._to_tell: tuple[NodeId, ...] = ()
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from ...ring.codec import encode_decree
-from ...ring.decree import TAG_BYTES, DecreeError
+from ...ring.decree import TAG_BYTES, Decree, DecreeError
 from ...ring.recovery import recover
 from ..config import CHANGE_S_MAX, EPOCH_STEP_S
 from ..network.bus import Bus
@@ -129,11 +129,14 @@ class Recoverer:
         if (why := self._reason_not_to(view, asked, told)) is not None:
             self._end(self._refused(Reason.INVALID, why))
             return
-        decree = recover(view.decree, asked.lost, self._tags.randbytes(TAG_BYTES), self._floor())
+        decree = self._made_of(view.decree, asked.lost)
         self._made = asked
         if not self._learn(encode_decree(decree), view):
             self._made = None
             self._end(self._refused(Reason.UNAVAILABLE, "the ring is another by now: look again"))
+
+    def _made_of(self, old: Decree, lost: list[bytes]) -> Decree:
+        return recover(old, lost, self._tags.randbytes(TAG_BYTES), self._floor())
 
     def _reason_not_to(self, view: RingView, asked: Recover, told: dict[NodeId, Reply | None]) -> str | None:
         if self._view() is not view:

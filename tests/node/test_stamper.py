@@ -123,3 +123,17 @@ def test_many_small_steps_ahead_do_not_add_up() -> None:
         clocks.stamper.see(clocks.ahead(400))
     wall_ms = clocks.host.clock.wall_ns() // NS_PER_MS
     assert clocks.stamper.now_ms() - wall_ms <= SKEW_MS_MAX
+
+
+def test_after_a_recovery_by_force_all_stamps_are_above_its_floor_also_of_a_slow_clock() -> None:
+    clocks = Clocks()
+    leap = clocks.stamper.leap()
+    assert leap > clocks.stamper.stamp_at_once(0)
+    far = leap + ((10 * SKEW_MS_MAX) << COUNTER_BITS)
+    for floor in (leap, far):
+        clocks.stamper.raise_floor(floor)
+        stamps = [clocks.stamper.stamp_at_once(0) for _ in range(3)]
+        assert stamps == sorted(set(stamps))
+        assert stamps[0] > floor
+    clocks.stamper.raise_floor(leap)
+    assert clocks.stamper.stamp_at_once(0) > far

@@ -114,7 +114,8 @@ def test_an_old_majority_that_comes_back_hands_over_and_votes_no_more(tmp_path: 
             assert again.acquire()
             for node in others:
                 node.start()
-            wait_until(lambda: "only there" in dict_of(client))
+            nodes.nodes = [first, *others]
+            wait_until(lambda: "only there" in dict_of(client), nodes._why)
             wait_until(lambda: all('"member": false' in node.log for node in others))
             again.extend()
             assert is_held(client, "there")

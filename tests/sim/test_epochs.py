@@ -31,6 +31,7 @@ def sum_of(batch: Batch) -> Sum:
         ("EpochScenario", "power", 1),
         ("FourNodes", "default", 2),
         ("TwoClusters", "default", 2),
+        ("ForcedFourNodes", "default", 3),
     ],
 )
 def test_epochs_hold(name: str, profile: str, count: int) -> None:

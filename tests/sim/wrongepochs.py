@@ -8,6 +8,7 @@ had. tests/node/test_epochs.py tells that story.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ringdict.node.epochs.changes import Changes
@@ -15,6 +16,7 @@ from ringdict.node.epochs.decreelog import NO_BALLOT, Vote
 from ringdict.node.epochs.epochs import Epochs
 from ringdict.node.epochs.learner import Learner
 from ringdict.node.epochs.proposal import Ending, Proposal
+from ringdict.node.epochs.recoverer import Recoverer
 from ringdict.node.epochs.voter import Answer, Voter
 from ringdict.node.network.message import Mark
 from ringdict.node.network.peermessage import Accept, EpochBallot, Prepare
@@ -23,7 +25,7 @@ from ringdict.ring.codec import decode_decree
 from ringdict.ring.decree import Decree
 from ringdict.ring.member import MemberState
 from ringdict.sim.epochnode import EpochNode, QuickEpochs
-from ringdict.sim.epochscenario import EpochScenario, FourNodes, TwoClusters
+from ringdict.sim.epochscenario import EpochScenario, ForcedFourNodes, FourNodes, TwoClusters
 from ringdict.sim.mutant import Mutant
 
 # -- voters ----------------------------------------------------------------------------------------
@@ -183,6 +185,19 @@ class AnswersStrangers(QuickEpochs):
         super()._on_ask_decree(source, asked)
 
 
+class NextEpochByForce(Recoverer):
+    """Forces the next epoch, which those who were given up may yet decide among themselves."""
+
+    def _made_of(self, old: Decree, lost: list[bytes]) -> Decree:
+        made, epoch = super()._made_of(old, lost), old.epoch + 1
+        recoveries = (*made.recoveries[:-1], made.recoveries[-1]._replace(epoch=epoch))
+        return replace(made, epoch=epoch, since=(epoch,) * made.partitions, recoveries=recoveries)
+
+
+class OneAfterTheOther(QuickEpochs):
+    recoverer_class = NextEpochByForce
+
+
 def with_parts(
     name: str,
     base: type[EpochScenario] = EpochScenario,
@@ -213,6 +228,7 @@ Stuck = with_parts("Stuck", changes=NeverAgain)
 BeforeSync = with_parts("BeforeSync", learner=GoesByItBeforeSync)
 Hasty = with_parts("Hasty", epochs=TakesAcceptedForDecided)
 Merged = with_parts("Merged", TwoClusters, epochs=AnswersStrangers)
+NoLeap = with_parts("NoLeap", ForcedFourNodes, epochs=OneAfterTheOther)
 
 MUTANTS: Mapping[str, Mutant] = {
     "ToldBeforeSync": Mutant(seeds_max=20, check="PromisesHold", profile="power"),
@@ -226,4 +242,5 @@ MUTANTS: Mapping[str, Mutant] = {
     "BeforeSync": Mutant(seeds_max=10, check="NeverBack"),
     "Hasty": Mutant(seeds_max=20, check="OneDecree"),
     "Merged": Mutant(seeds_max=4, check="NeverBack"),
+    "NoLeap": Mutant(seeds_max=20, check="OneDecree"),
 }
