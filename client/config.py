@@ -36,6 +36,10 @@ GREET_WAIT_S = 0.05
 DECIDE_PATIENCE_S = 1.2
 """How long a leader may take to decide before it is asked again, or another is looked for: as for a write."""
 
+REFUSED_HOLDERS_MAX = 1_024
+"""Of those who were refused a lock, of how many it is remembered who held it: more than wait at one time in
+one process. Whoever is forgotten asks again a moment later, as without a leader's word."""
+
 LOCK_NOTICE_S = 2.0
 """How long a leader may take to say that a lock is free, before the lock is asked for again: so late is who
 waits when that leader died without a word."""

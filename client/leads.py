@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..node.leaders.ballot import NO_BALLOT, Ballot
 from ..node.network.leadermessage import Greeted
+from .config import REFUSED_HOLDERS_MAX
 
 if TYPE_CHECKING:
     from .deciding import Deciding
@@ -55,7 +56,7 @@ class Leads:
         #: By holder, the attempts to take a lock that are under way: who is interrupted finds his own there.
         self.taking: dict[bytes, Deciding] = {}
         #: By holder, the token of who holds the lock that he was refused.
-        self.standing: dict[bytes, int] = {}
+        self._standing: dict[bytes, int] = {}
 
     # -- operations ----------------------------------------------------------------------------------
 
@@ -79,6 +80,20 @@ class Leads:
     def operation_id(self, serial: int) -> bytes:
         """The id of the operation with that number."""
         return self.session_id + serial.to_bytes(SERIAL_BYTES, "big")
+
+    # -- locks ---------------------------------------------------------------------------------------
+
+    def refuse(self, holder: bytes, token: int) -> None:
+        """That holder was refused a lock, which is held with that token. Who does not come back to wait for
+        it is forgotten some time."""
+        with self._lock:
+            while len(self._standing) >= REFUSED_HOLDERS_MAX:
+                del self._standing[next(iter(self._standing))]
+            self._standing[holder] = token
+
+    def refused(self, holder: bytes) -> int:
+        """With which token the lock was held that the holder was refused last, told once; 0: not known."""
+        return self._standing.pop(holder, 0)
 
     # -- leaders -------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..exception import UnavailableError
 from ..node.network.leadermessage import Freed, Verb
 from ..node.network.leadermessage import Wait as AskToWait
 from ..node.store.grant import LOCK, Abandon, Acquire, Extend, Grant, Release
@@ -50,7 +51,7 @@ def _acquire(session: Session, dict_id: bytes, one: Acquire) -> Plan[int | None]
     taking.again = True  # of a grant that is over already nobody has heard: another may be asked for
     leads = session.leads
     leads.taking[one.holder] = taking
-    leads.standing.pop(one.holder, None)
+    leads.refused(one.holder)
     try:
         acted = yield from decide(taking)
     except Exception:
@@ -59,7 +60,7 @@ def _acquire(session: Session, dict_id: bytes, one: Acquire) -> Plan[int | None]
     leads.taking.pop(one.holder, None)
     if acted.happened:
         return acted.version
-    leads.standing[one.holder] = acted.version
+    leads.refuse(one.holder, acted.version)
     return None
 
 
@@ -78,7 +79,7 @@ def _extend(session: Session, dict_id: bytes, one: Extend) -> Plan[bool]:
 
 
 def _abandon(session: Session, dict_id: bytes, one: Abandon) -> Plan[bool]:
-    session.leads.standing.pop(one.holder, None)
+    session.leads.refused(one.holder)
     taking = session.leads.taking.pop(one.holder, None)
     if taking is not None and not taking.was_asked:
         return False
@@ -102,8 +103,9 @@ def holds(session: Session, dict_id: bytes, key: bytes, token: int) -> Plan[bool
 
 
 def wait_for(session: Session, dict_id: bytes, key: bytes, holder: bytes, seconds: float) -> Plan[None]:
-    """Let time pass until a lock may be free that `holder` was refused; so long at the most."""
-    token = session.leads.standing.pop(holder, 0)
+    """Let time pass until a lock may be free that `holder` was refused: so long, or a moment more, at the
+    most."""
+    token = session.leads.refused(holder)
     seconds = min(seconds, LOCK_NOTICE_S)
     ends_s = session.now_s() + seconds
     route = session.route
@@ -111,7 +113,11 @@ def wait_for(session: Session, dict_id: bytes, key: bytes, holder: bytes, second
         yield Wait(min(seconds, GREET_WAIT_S))
         return
     partition = key_hash(dict_seed(dict_id), key) & route.mask
-    ballot = yield from find_leader(session, partition, session.now_s() + session.timeout_s)
+    try:
+        ballot = yield from find_leader(session, partition, ends_s)
+    except UnavailableError:  # who asks for the lock next hears it
+        yield Wait(max(0.0, min(ends_s - session.now_s(), GREET_WAIT_S)))
+        return
     contact = route.contact_of(ballot.node)
     left_s = ends_s - session.now_s()
     if contact is None or left_s <= 0:

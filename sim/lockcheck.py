@@ -80,10 +80,13 @@ class TokensGrow:
     def _check(self, at_ns: int, facts: dict[str, Any]) -> str | None:
         name, token = (facts["partition"], facts["name"]), facts["token"]
         before = self._tokens.get(name, 0)
+        forgotten = name in self._forgotten
+        if token:  # there is a record again
+            self._forgotten.discard(name)
         self._tokens[name] = max(before, token)
         extended = token == before and facts["present"] and self._taken.get(name) == facts["taken"]
         self._taken[name] = facts["taken"]
-        nothing = not before or name in self._forgotten
+        nothing = not before or forgotten
         barred = not token and nothing and not facts["present"]  # a cancel, before anything was there
         if token > before or barred or extended:
             return None

@@ -2,7 +2,8 @@
 
 Rules of this file:
 1. Time is that of this node's own clock, and begins when the grant was proposed here, or else with the
-   leadership: a new leader lets every grant have its whole time again.
+   leadership: a new leader lets every grant have its whole time again. Of a grant whose instant had to be
+   forgotten it begins when the last of those was made that were forgotten.
 2. An entry that can be seen still, since a plain put or touch gave it longer to live, is not over.
 """
 
@@ -30,7 +31,8 @@ class GrantClock:
         if record.ttl_ms and record.body is not None:
             self._granted.pop(name, None)
             while len(self._granted) >= GRANTS_MAX:
-                del self._granted[next(iter(self._granted))]
+                _, since_ns = self._granted.pop(next(iter(self._granted)))
+                self._begun_ns = max(self._begun_ns, since_ns)
             self._granted[name] = (record.token, now_ns)
 
     def is_over(self, name: bytes, held: Record, now_ns: int) -> bool:

@@ -1,7 +1,8 @@
 """When a leader gives way, though nobody is against it: to a primary owner that is back, or as its node ends.
 
 Rules of this file:
-1. Who gives way takes nothing new, and goes once nothing is under way: in health within milliseconds.
+1. Who gives way takes nothing new, and goes once nothing is under way: in health within milliseconds. It goes
+   also if there is nobody to give way to any more: it has told clients that this ballot will not do it.
 2. Who takes over says whom it takes over from, and so need not wait until that one is not heard any more.
 """
 
@@ -69,7 +70,7 @@ class Handover:
             if leadership.electorate.row[0] == leaders.me and not self.leaving:
                 continue
             heir = self._heir(leadership)
-            if heir is None and not self.leaving:
+            if heir is None and not self.leaving and partition not in self._yielding_ns:
                 continue
             begun_ns = self._yielding_ns.setdefault(partition, now_ns)
             leadership.yielding = True
@@ -77,7 +78,9 @@ class Handover:
                 leaders.resign(leadership, "this node ends" if self.leaving else "the primary owner is back")
                 if heir is not None:
                     leaders.say(heir, Transfer(leaders.me, partition, leadership.ballot))
-                leaders.leave_alone(partition, _STICKY_NS)
+                    leaders.leave_alone(partition, _STICKY_NS)
+                else:
+                    leaders.try_again(partition)
 
     def _heir(self, leadership: Leadership) -> NodeId | None:
         """Who is to lead in place of this node; None: nobody."""

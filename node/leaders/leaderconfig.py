@@ -78,6 +78,10 @@ answered with `Unknown`."""
 SESSION_RESULTS_MAX = 1_024
 """Answers kept for one session: it has no more calls open at one time."""
 
+ANSWERS_BYTES_MAX = 64 * 1024 * KIB
+"""Answers of all sessions together, with the values in them: of ten thousand clients that each popped
+something large and asked for nothing since, the last ones keep theirs."""
+
 QUEUE_REQUESTS_MAX = 512
 """Operations that wait for one key: about a second of them."""
 
@@ -98,8 +102,8 @@ TTL_MARGIN_RATIO = 0.1
 """So much longer than its time to live a lock is held: clocks may run apart by five percent each way."""
 
 GRANTS_MAX = 100_000
-"""Locks with a time to live whose grant one leader remembers the instant of; for any other the time begins
-anew with the leadership."""
+"""Locks with a time to live whose grant one leader remembers the instant of; any other is counted from
+a later instant, and held for longer."""
 
 UNTOLD_NAMES_MAX = 100_000
 """Names accepted here of which it is not known that they are chosen: what a few seconds of writes leave."""

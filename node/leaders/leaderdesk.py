@@ -148,7 +148,7 @@ class LeaderDesk:
                 self._refuse(source, act.number, Reason.NOT_SERVING, "elections are under way")
             else:
                 asker.reply(NotLed(0, act.ballot, act.operation_id))
-        elif asker.session.is_full or not leadership.has_room(name):
+        elif asker.session.is_full or not leadership.queues.has_room(name):
             self._refuse(source, act.number, Reason.OVERLOADED, "too much is waiting: ask again")
         else:
             self._askers[act.operation_id] = asker

@@ -3,7 +3,8 @@
 Rules of this file:
 1. Operations on one key are carried out one at a time, each on top of what was chosen before it. Different
    keys do not wait for each other.
-2. A key is touched once its bucket is settled, and the one of its Dict's `clear`.
+2. A key is touched once its bucket is settled, the one of its Dict's `clear`, and the one that says whether
+   the partition has forgotten any.
 3. An answer that changes something is given when that is chosen and was handed to readers; one that changes
    nothing, when a majority still follows the ballot.
 4. When a ballot is gone, what had not begun is told so, and may be asked of the next leader; of what had
@@ -12,7 +13,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -26,8 +26,8 @@ from .clears import Clears
 from .desk import Desk
 from .electorate import Electorate
 from .grantclock import GrantClock
-from .leaderconfig import QUEUE_REQUESTS_MAX
 from .plain import PlainEntry
+from .queues import Queues
 from .record import BUCKETS, CLEAR_BUCKET, FORGETS, FORGETS_BUCKET, SUM_BYTES, Record, bucket_of, dict_of
 from .request import Fate
 from .settlement import Settlement
@@ -66,7 +66,7 @@ class Leadership:
         self._undecided: set[int] = set()  # where each batch begins that is not chosen yet
         self._pledges = dict(pledges)
         self.highest = max(token for token, _ in pledges.values())
-        self._queues: dict[bytes, deque[Work]] = {}
+        self.queues = Queues(self._start)
         self._clears = Clears(self, self._resume)
         self.waits = Waits(self.now_ns, self._holder)
         self._grants = GrantClock(self.begun_ns, lambda name: desk.plain.peek(partition, name))
@@ -198,24 +198,17 @@ class Leadership:
 
     # -- operations on a key -----------------------------------------------------------------------
 
-    def has_room(self, name: bytes) -> bool:
-        """Whether one more may wait for a key."""
-        return len(self._queues.get(name, ())) < QUEUE_REQUESTS_MAX
-
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self._queues and not self._clears
+        return not self.queues and not self._clears
 
     def take(self, work: Work) -> None:
         """Carry an operation out when its turn has come."""
         work.asker.note(Fate.WAITING)
         if work.act.verb == Verb.CANCEL:
             self._mark(work)
-        queue = self._queues.setdefault(work.name, deque())
-        queue.append(work)
-        if len(queue) == 1:
-            self._start(work)
+        self.queues.add(work)
 
     def _mark(self, work: Work) -> None:
         """What is cancelled and was not begun is not begun any more, whenever it is asked for."""
@@ -225,7 +218,7 @@ class Leadership:
         if fate is Fate.NEW:
             session.note(serial, Fate.CANCELLED)
         elif fate is Fate.WAITING:
-            for other in self._queues.get(work.name, ()):
+            for other in self.queues.of(work.name):
                 if other.asker.operation_id == target:
                     session.note(serial, Fate.CANCELLED)
 
@@ -235,11 +228,12 @@ class Leadership:
         if dict_id in self._clears:
             self._clears.stop(dict_id, work.name)
             return
-        self._when_settled([CLEAR_BUCKET, bucket_of(work.name)], lambda: self._look(work))
+        buckets = [CLEAR_BUCKET, FORGETS_BUCKET, bucket_of(work.name)]
+        self._when_settled(buckets, lambda: self._look(work))
 
     def _look(self, work: Work) -> None:
         if self._is_given_up(work):
-            self._drop(work)
+            self.queues.drop(work)
             return
         if dict_of(work.name) in self._clears:
             self._start(work)
@@ -278,7 +272,7 @@ class Leadership:
             self._start(work)
             return
         if self._is_given_up(work):
-            self._drop(work)
+            self.queues.drop(work)
             return
         if is_ended(self.acceptor.record(self.partition, dict_of(work.name))):
             self._finish(work, Refused(0, Reason.NO_DICT, "the Dict was deleted", NO_MARK))
@@ -312,18 +306,7 @@ class Leadership:
         if self.ended:
             return
         work.answer(reply)
-        self._drop(work)
-
-    def _drop(self, work: Work) -> None:
-        """The next one's turn."""
-        queue = self._queues[work.name]
-        assert queue[0] is work
-        queue.popleft()
-        work.finished()
-        if queue:
-            self._start(queue[0])
-        else:
-            del self._queues[work.name]
+        self.queues.drop(work)
 
     # -- what becomes of an operation of unknown outcome ---------------------------------------------
 
@@ -371,8 +354,8 @@ class Leadership:
 
     def _resume(self, name: bytes) -> None:
         """A `clear` was in the way, and is not any more."""
-        if name in self._queues and not self.ended:
-            self._start(self._queues[name][0])
+        if not self.ended:
+            self.queues.go_on(name)
 
     def _holder(self, name: bytes) -> int:
         """By which token a name is held; 0: by none, or its time is over."""
@@ -385,14 +368,12 @@ class Leadership:
         """The ballot is gone: tell those who wait."""
         self.ended = True
         self._desk.rounds.drop(self.ballot, self.partition)
-        for queue in self._queues.values():
-            for work in queue:
-                work.depose()
+        for work in self.queues:
+            work.depose()
         self._clears.end()
         self.waits.end()
 
     def validate(self) -> None:
         """Assert what must always hold."""
-        assert all(self._queues.values())
-        assert all(not work.begun for queue in self._queues.values() for work in list(queue)[1:])
+        self.queues.validate()
         assert not self.ended

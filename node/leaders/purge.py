@@ -197,7 +197,7 @@ class Purger:
                 cleared = self._desk.acceptor.record(partition, dict_of(name))
                 if cleared is not None and record.born < cleared.born:
                     left = True
-                    if self._is_due(leadership, cleared, now_ms) and name not in leadership._queues:
+                    if self._is_due(leadership, cleared, now_ms) and name not in leadership.queues:
                         covered.append((name, record))
                 continue
             left = True  # until another walk has seen that it is gone

@@ -94,8 +94,8 @@ class Rounds:
             return
         for number in message.numbers:
             one = self._open.get(number)
-            if one is None or message.node in one.answered:
-                continue
+            if one is None or message.node in one.answered or message.node not in one.electorate.row:
+                continue  # a double; a stranger at the address of a replica
             one.answered.append(NodeId(message.node))
             if self.is_enough(one):
                 del self._open[number]

@@ -70,7 +70,8 @@ def see(record: Record | None, cleared: Record | None, plain: PlainEntry | None,
         return Seen(record, held, plain.version, plain.body, 0, forgotten)
     if held is not None:
         return Seen(record, held, held.token, held.body)
-    return Seen(record, None, 0, None, hidden if record is not None else max(hidden, forgotten), forgotten)
+    is_known = record is not None and (record.token or record.complete)  # else a `cancel` left it
+    return Seen(record, None, 0, None, hidden if is_known else max(hidden, forgotten), forgotten)
 
 
 def decide(act: Act, seen: Seen) -> tuple[Change | None, Told]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.client import atomic, locking, reading, removing, scanning
-from ringdict.client.config import LOCK_NOTICE_S
+from ringdict.client.config import LOCK_NOTICE_S, REFUSED_HOLDERS_MAX
 from ringdict.client.instruction import Ask, Miss, Together
 from ringdict.client.instruction import Wait as Pause
 from ringdict.exception import (
@@ -445,6 +445,33 @@ def test_whoever_waits_asks_the_leader_to_tell_and_not_for_ever(world: LeadWorld
     began_s = world.now_s
     world.run(locking.wait_for(world.session, DICT, LOCK, other, 60.0))
     assert began_s + LOCK_NOTICE_S <= world.now_s < began_s + LOCK_NOTICE_S + 1
+
+
+def test_whoever_waits_while_nobody_leads_waits_no_longer_for_that(world: LeadWorld) -> None:
+    """It looked for a leader for as long as an operation may take, whatever `wait_s` was."""
+    world.do(Acquire(LOCK, HOLDER, 0, b""))
+    other = b"another ........"
+    assert world.do(Acquire(LOCK, other, 0, b"")) is None
+    for owner in world.owners:
+        owner.is_reachable = False
+    partition = world.nodes.partition(DICT, LOCK)
+    ballot = world.session.leads.leader(partition)
+    assert ballot is not None
+    world.session.leads.retire(partition, ballot)
+    began_s = world.now_s
+    world.run(locking.wait_for(world.session, DICT, LOCK, other, 0.3))
+    assert began_s < world.now_s < began_s + 1
+
+
+def test_those_who_were_refused_a_lock_and_went_away_are_forgotten(world: LeadWorld) -> None:
+    """Each try that did not wait left its holder behind for good."""
+    world.do(Acquire(LOCK, HOLDER, 0, b""))
+    leads = world.session.leads
+    for number in range(REFUSED_HOLDERS_MAX + 10):
+        assert world.do(Acquire(LOCK, number.to_bytes(16, "big"), 0, b"")) is None
+    remembered = [leads.refused(number.to_bytes(16, "big")) for number in range(REFUSED_HOLDERS_MAX + 10)]
+    assert remembered[:10] == [0] * 10
+    assert all(remembered[10:])
 
 
 def test_whoever_is_interrupted_while_he_takes_a_lock_does_not_have_it(world: LeadWorld) -> None:

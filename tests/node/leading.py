@@ -93,7 +93,7 @@ class Cluster:
     def ask_anyhow(self, number: int, request: Request, span_s: float = 2.0) -> Reply | None:
         """The same, None if none comes."""
         answers: list[Reply | None] = []
-        self.client.bus.ask(NodeId(b"n%d" % number), request, answers.append, int(span_s * NS_PER_S))
+        self.client.bus.ask(self.node_id(number), request, answers.append, int(span_s * NS_PER_S))
         for _ in range(int(span_s * 1000) + 1):
             if answers:
                 break
@@ -176,6 +176,11 @@ class Cluster:
             assert isinstance(cleared, Cleared), cleared
             done += cleared.done
         assert sorted(done) == list(range(decree.partitions))
+
+    @staticmethod
+    def node_id(number: int) -> NodeId:
+        """By which the client's bus knows a node."""
+        return NodeId(b"n%d" % number)
 
     def put(self, body: bytes, key: bytes = KEY, *, at: int = 0) -> Reply:
         epoch = self.decree(at).epoch
