@@ -335,7 +335,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "NoFsyncPromise": Mutant(seeds_max=1, check=DURABLE, profile="usurp"),
     "NoDedupe": Mutant(seeds_max=1, check=LINEARIZABLE, profile="usurp"),
     "ClearByGeneration": Mutant(seeds_max=1, check=LINEARIZABLE, profile="usurp"),
-    "GossipRing": Mutant(seeds_max=2, check="ToldIsChosen", profile="usurp"),
+    "GossipRing": Mutant(seeds_max=3, check="ToldIsChosen", profile="usurp"),
     "NoStickiness": Mutant(seeds_max=2, check="leaders_stay", profile="estranged"),
     "LiveQuorum": Mutant(seeds_max=3, check="ToldIsChosen", profile="usurp"),
     "NoPrev": Mutant(seeds_max=9, check=FORK, profile="usurp"),
