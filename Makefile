@@ -33,13 +33,13 @@ test: $(VENV)/.installed-$(VERSION)-test ## the tests, but for those marked deep
 test-cluster: $(VENV)/.installed-$(VERSION)-test ## the tests of the embedded Dict, on three real nodes
 	$(BIN)/python tests/onnodes.py $(ARGS)
 
-# More rounds run without coverage: they add no lines, and a tracer makes each several times as slow.
-# The gate is per room, so that a well-tested room cannot hide a neglected one.
+# More rounds, and what is untraced, run without coverage: they add no lines, and a tracer makes each several
+# times as slow. The gate is per room, so that a well-tested room cannot hide a neglected one.
 .PHONY: test-all
 test-all: $(VENV)/.installed-$(VERSION)-test ## every test but the campaigns, more rounds, coverage
 	$(call pytest,$(BIN)/python,(deep or hypothesis) and not campaign,--hypothesis-profile=deep)
 	$(BIN)/coverage erase
-	$(call pytest,$(BIN)/coverage run,not deep and not campaign)
+	$(call pytest,$(BIN)/coverage run,not deep and not campaign and not untraced)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@for room in client gossip node ring; do \

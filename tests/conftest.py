@@ -44,6 +44,14 @@ TOGETHER = (
     "process/test_races",
     "process/test_torture",
 )
+# Wrong versions, and what tries no room whose coverage is measured, or goes the ways that others go as well.
+UNTRACED = (
+    "bench/",
+    "gossip/test_mutants",
+    "process/test_rolling",
+    "test_promises",
+    "test_tidy",
+)
 
 
 class PlainRoot:
@@ -69,12 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that nothing may run beside."""
+    """Mark by file the tests that nothing may run beside, and those that need not be traced."""
     if not item.path.is_relative_to(TESTS):
         return
     name = item.path.relative_to(TESTS).as_posix()
     if name.startswith(ALONE) and not name.startswith(TOGETHER):
         item.add_marker("alone")
+    if name.startswith(UNTRACED):
+        item.add_marker("untraced")
 
 
 @pytest.fixture(scope="session")

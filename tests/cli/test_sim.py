@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def test_run_sums_up_and_its_hash_does_not_depend_on_the_jobs(capsys: pytest.Cap
     assert hashes[0] == hashes[1] != []
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="adds no line, and takes long when it is traced")
+@pytest.mark.untraced
 def test_a_failing_seed_is_shrunk_and_replayed_by_what_is_printed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from ringdict import Cluster, Dict
 from ringdict.exception import StoreDamagedError
 from ringdict.node.config import MIB
 
+from ..seeds import seeds
 from .audit import check_consistent
 from .child import Child, DiedError, Line
 from .conftest import MakeCluster
@@ -200,6 +202,7 @@ def test_processes_that_have_a_damaged_store_open_hear_of_it(damaged: Cluster) -
 
 def read_everything(line: Line, cluster: Cluster) -> str:
     """Look up and iterate: what is answered is what was written. Damage of LMDB's own bytes may hide keys."""
+    faulthandler.disable()  # that it may crash is known (`CRASHES`)
     try:
         d = opened(cluster)
         for number in range(3_000):
@@ -243,9 +246,7 @@ CRASHES = {-signal.SIGABRT, -signal.SIGBUS, -signal.SIGSEGV}
 within a page leads behind the end of the file, the system does."""
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=[pytest.mark.deep] if seed >= 5 else []) for seed in range(60)]
-)
+@pytest.mark.parametrize("seed", seeds(5, deep=15, campaign=40))
 @pytest.mark.parametrize("spoil", [cut_off, zero_a_page, scramble_a_page, flip_a_bit_of_a_header, garbage])
 def test_a_spoilt_file_gives_no_wrong_answer(clusters: MakeCluster, spoil: Spoil, seed: int) -> None:
     with Child(fill_and_close, clusters(background=False)) as child:

@@ -20,6 +20,7 @@ from ringdict.exception import StoreFullError, UnavailableError
 from ringdict.node.config import KIB, MIB
 from ringdict.node.disk.folder import prepare
 
+from ..seeds import seeds
 from .audit import check_consistent
 from .child import Child, Line
 from .conftest import BOTH_MAPS, MakeCluster
@@ -126,9 +127,7 @@ def fill_up(d: AnyDict, fill: Fill, rng: random.Random) -> dict[Any, Any]:
 @BOTH_MAPS
 @pytest.mark.parametrize("durability", ["none", "fsync"])
 @pytest.mark.parametrize("fill", [put_one, put_many, overwrite])
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=[pytest.mark.deep] if seed >= 3 else []) for seed in range(25)]
-)
+@pytest.mark.parametrize("seed", seeds(3, deep=7, campaign=15))
 def test_disk_full(
     clusters: MakeCluster, disk: SmallDisk, fill: Fill, durability: str, seed: int, file_system: str
 ) -> None:

@@ -35,9 +35,6 @@ TRACED = pytest.mark.skipif(
 )
 
 
-SLOW = pytest.mark.skipif(sys.gettrace() is not None, reason="adds no line, and each fork copies the tracer")
-
-
 def use(line: Line, d: AnyDict, name: str) -> int:
     """A bit of everything."""
     d[name, 0] = 0
@@ -211,7 +208,7 @@ def test_threads_that_open_and_close_one_store(tmp_path: Path) -> None:
         wait_until(lambda: sum(threads.rounds) > 1_000 or threads.failed, "1,000 openings")
 
 
-@SLOW
+@pytest.mark.untraced
 def test_a_fork_beside_threads_that_open_and_close(tmp_path: Path) -> None:
     url = f"file://{tmp_path}?durability=none"
 
@@ -374,7 +371,7 @@ def test_50_processes_open_one_new_store_at_once(clusters: MakeCluster, tmp_path
     check_consistent(cluster.store)
 
 
-@SLOW
+@pytest.mark.untraced
 def test_50_forks_open_one_new_store_at_once(clusters: MakeCluster) -> None:
     cluster = clusters()
 

@@ -28,12 +28,12 @@ from ringdict.node.disk.syncpoint import newest, points, remove_dead, side_files
 from ringdict.node.store.compaction import compact
 from ringdict.node.store.store import Store
 
+from ..seeds import seeds
 from .audit import check_consistent
 from .child import Child, Line, wait_until
 from .conftest import MakeCluster
 
 AnyDict = Dict[Any, Any]
-SEEDS = [pytest.param(seed, marks=[pytest.mark.deep] if seed >= 3 else []) for seed in range(12)]
 
 
 @pytest.fixture
@@ -185,9 +185,7 @@ def put_for_ever(line: Line, d: AnyDict, first: int) -> None:
         line.send(number)
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(s, marks=[pytest.mark.deep] if s >= 3 else []) for s in range(12)]
-)
+@pytest.mark.parametrize("seed", seeds(3, deep=9))
 def test_writers_killed_one_by_one_lose_nothing(cluster: Cluster, seed: int) -> None:
     """Syncs included: each of them has a keeper, which may be at any step of one."""
     rng = random.Random(seed)

@@ -23,6 +23,7 @@ from ringdict.node.store.entry import NO_OPERATION
 from ringdict.node.store.operation import NEVER, Operation, Pop, Put
 from ringdict.node.store.stampcell import StampCell
 
+from ..seeds import seeds
 from .audit import Contents, check_consistent
 from .child import Child, Line, wait_until
 from .conftest import BOTH_MAPS, MakeCluster
@@ -31,7 +32,7 @@ BATCH = 10_000
 AnyDict = Dict[Any, Any]
 Model = dict[Any, Any]
 
-SEEDS = [pytest.param(seed, marks=[pytest.mark.deep] if seed >= 6 else []) for seed in range(40)]
+SEEDS = seeds(6, deep=34)
 
 
 def opened(cluster: Cluster, name: str = "d") -> AnyDict:
@@ -158,7 +159,7 @@ def clear_again_and_again(line: Line, d: AnyDict) -> None:
         line.send(None)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_a_clear_is_all_or_nothing_and_its_leftovers_are_swept(
     cluster: Cluster, dict_: AnyDict, seed: int
 ) -> None:
@@ -184,7 +185,7 @@ def sweep_again_and_again(line: Line, cluster: Cluster) -> None:
         line.send("swept")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(6))
 def test_a_sweeper_killed_at_work_is_followed_by_another(clusters: MakeCluster, seed: int) -> None:
     rng = random.Random(seed)
     cluster = clusters(background=False)
@@ -218,7 +219,7 @@ def make_and_delete(line: Line, cluster: Cluster) -> None:
             line.send(("deleted", name))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_making_and_deleting_dicts(cluster: Cluster, seed: int) -> None:
     cluster.store.open()
     with Child(make_and_delete, cluster) as child:
@@ -238,7 +239,7 @@ def join(line: Line, cluster: Cluster, name: str) -> None:
     opened(cluster, name)["me"] = os.getpid()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_killed_while_the_store_is_made(clusters: MakeCluster, seed: int) -> None:
     rng = random.Random(seed)
     cluster = clusters()
@@ -260,7 +261,7 @@ def grow(line: Line, cluster: Cluster, name: str) -> None:
 
 
 @BOTH_MAPS
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_killed_while_the_map_grows(clusters: MakeCluster, file_system: str, seed: int) -> None:
     rng = random.Random(seed)
     cluster = clusters(map_bytes=MIB, file_system=file_system)
@@ -359,7 +360,7 @@ def count_anew(line: Line, cluster: Cluster) -> int:
     return len(d)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_group_commits_leave_a_store_that_opens(cluster: Cluster, dict_: AnyDict, seed: int) -> None:
     """LMDB may take pages from its file's end and give them back unwritten: a short file is no damage."""
     rng = random.Random(seed)

@@ -6,7 +6,6 @@ The mutants are processes that leave out, or do in another order, one step of wh
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ringdict.node.disk.syncpoint import SideFile, newest, side_files
 from ringdict.node.store import restart
 from ringdict.node.store import store as stores
 
+from ..seeds import seeds
 from .powercut import Machine, NoDisk, Patch
 
 CUTS_A_SEED = 25
@@ -38,7 +38,7 @@ def run(folder: Path, seed: int, patch: Patch | None = None) -> None:
             machine.cut()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_a_store_comes_back_as_at_a_sync_point(seed: int, tmp_path: Path) -> None:
     run(tmp_path, seed)
 
@@ -210,7 +210,7 @@ FOUND_BY: dict[Patch, int] = {
 """Which seed catches a mutant, or one of the next."""
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="adds no line, and each cut forks the traced process")
+@pytest.mark.untraced
 @pytest.mark.parametrize("mutant", FOUND_BY, ids=lambda mutant: mutant.__name__)
 def test_a_step_left_out_is_caught(mutant: Patch, tmp_path: Path) -> None:
     with pytest.raises((AssertionError, Error)):

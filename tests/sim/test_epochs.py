@@ -52,6 +52,7 @@ SLOW = {"Hasty", "LiveMajority", "EitherOfTwo", "Stuck"}
 """Caught after some seeds only."""
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.deep] if name in SLOW else []) for name in MUTANTS]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from ringdict.sim.scenario import DEFAULT, module_of, plan_for
 from ringdict.sim.shellrun import run_shells
 from ringdict.sim.shrink import Shrinker
 
-pytestmark = pytest.mark.skipif(
-    sys.gettrace() is not None, reason="adds no line of a node, and takes minutes"
-)
+pytestmark = pytest.mark.untraced
 
 HERE = Path(__file__).parent
 WRONG = HERE / "wrong.py"
