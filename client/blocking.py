@@ -5,6 +5,8 @@ Rules of this file:
 2. A connection whose answer did not come, or whose waiting was interrupted, is closed: an answer that comes
    late finds nobody.
 3. A forked child begins without connections.
+4. Only one thread of a client lingers at a time: several would keep processors, and the interpreter's lock,
+   from those that have something to do.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from typing import Any, TypeVar, cast
 
 from ..exception import Error, InvalidError, ProtocolError, UnavailableError
 from ..node.network.frame import HEAD_BYTES, FrameReader, encode_frame
-from ..node.network.message import Reply, Request
+from ..node.network.linger import Linger
+from ..node.network.message import Get, Reply, Request
 from ..node.network.wire import decode, encode
-from .config import CONNECT_TIMEOUT_S, RECEIVE_BYTES
+from .config import CONNECT_TIMEOUT_S, LINGER_S, RECEIVE_BYTES
 from .contact import Contact
 from .dialling import Dialler, hello, is_same_host, unreachable
 from .driver import Driver
@@ -39,14 +42,46 @@ _TIMEVAL = struct.Struct("@ll")
 _LINGER_NOT = struct.pack("@ii", 1, 0)
 
 
+class Vigil:
+    """Looks for an answer without going to sleep, for a moment and as long as that pays."""
+
+    __slots__ = ("_linger", "_turn")
+
+    def __init__(self) -> None:
+        self._linger = Linger()
+        self._turn = threading.Lock()
+
+    def keep(self, sock: socket.socket) -> bytes:
+        """What comes within the moment; empty: nothing does, or nobody looked."""
+        if not self._turn.acquire(blocking=False):
+            return b""
+        try:
+            if not self._linger.pays():
+                return b""
+            receive, clock = sock.recv, time.monotonic
+            give_up_s = clock() + LINGER_S
+            while clock() < give_up_s:
+                try:
+                    data = receive(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    continue
+                self._linger.note(found=True)
+                return data
+            self._linger.note(found=False)
+            return b""
+        finally:
+            self._turn.release()
+
+
 class BlockingLine:
     """A connection to a node. The timeouts are the socket's own, which cost no system call a question."""
 
-    __slots__ = ("__weakref__", "_patience_s", "_reader", "address", "sock")
+    __slots__ = ("__weakref__", "_patience_s", "_reader", "_vigil", "address", "sock")
 
-    def __init__(self, address: str, sock: socket.socket) -> None:
+    def __init__(self, address: str, sock: socket.socket, vigil: Vigil) -> None:
         self.address = address
         self.sock = sock
+        self._vigil = vigil
         self._reader = FrameReader()
         self._patience_s = 0.0
         weakref.finalize(self, sock.close)  # its thread ends, or its client is forgotten
@@ -74,7 +109,8 @@ class BlockingLine:
         """Send a question and wait for its answer. OSError, or what `decode` raises."""
         payload = encode(request)
         self.sock.sendall(len(payload).to_bytes(HEAD_BYTES, "big") + payload)
-        data = self.sock.recv(RECEIVE_BYTES)
+        data = self._vigil.keep(self.sock) if type(request) is Get else b""
+        data = data or self.sock.recv(RECEIVE_BYTES)
         if len(data) - HEAD_BYTES == int.from_bytes(data[:HEAD_BYTES], "big") and data:
             reply = decode(data[HEAD_BYTES:])
         else:
@@ -121,6 +157,7 @@ class BlockingLines:
         self._session = session
         self._dialler = dialler
         self._local = _Lines()
+        self._vigil = Vigil()
         #: Every line that is open, of whichever thread.
         self._all: weakref.WeakSet[BlockingLine] = weakref.WeakSet()
         _alive.add(self)
@@ -190,7 +227,7 @@ class BlockingLines:
             sock = socket.create_connection(split_address(address), timeout_s)
         except (OSError, InvalidError) as error:
             raise unreachable(address, error) from None
-        line = BlockingLine(address, sock)
+        line = BlockingLine(address, sock, self._vigil)
         try:
             sock.settimeout(None)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -228,6 +265,7 @@ class BlockingLines:
         for line in list(self._all):
             line.close()
         self._local = _Lines()
+        self._vigil = Vigil()
         self._all = weakref.WeakSet()
 
 

@@ -48,6 +48,11 @@ LED_READS_S = 1.0
 """So long after an atomic operation of its own a client goes through a Dict at its leaders, who have shown it
 to readers before they answered; other replicas do a fiftieth of a second later, if nothing goes wrong."""
 
+LINGER_S = 0.000_150
+"""After a get, look for the answer again and again for so long before going to sleep: a node on this host, or
+in the same rack, has answered by then, and a thread that sleeps takes some 20 us to come back. Where it is
+mostly in vain it is left off (node/network/linger.py)."""
+
 CONNECT_TIMEOUT_S = 1.0
 """For a connection and its handshake: within it whoever lives answers, under load and far away."""
 

@@ -28,10 +28,7 @@ from ..config import (
     ACCEPTS_MAX,
     CONNECT_TIMEOUT_S,
     EVENTS_MAX,
-    LINGER_MEMORY_TRIES,
-    LINGER_RATIO_MIN,
     LINGER_S,
-    LINGER_TRIES,
     NAP_S,
     PEER_TIMEOUT_S,
     RECEIVE_BYTES,
@@ -39,6 +36,7 @@ from ..config import (
 )
 from ..world import NS_PER_S
 from .line import Line
+from .linger import Linger
 from .sockets import SocketTransport
 from .streamcarrier import TOO_MANY
 from .switchboard import Switchboard
@@ -67,7 +65,7 @@ class EpollCarrier:
         self._rides: dict[int, _Ride] = {}
         self._doors: dict[int, stdlib_socket.socket] = {}
         self._doors_are_closed = False
-        self._linger = _Linger()
+        self._linger = Linger()
         self._letters = -1
         self._naps = False
         #: Wakes it from a nap. Closed when nobody knows the carrier any more, and not before: another thread
@@ -293,29 +291,6 @@ class _Ride:
             self._socket.close()  # which takes it out of the epoll
             self._carrier._forget(self)
             self.over.set()
-
-
-class _Linger:
-    """Whether it pays to look again for a moment before going to sleep: it does while that finds something
-    more often than not."""
-
-    __slots__ = ("_found", "_turns")
-
-    def __init__(self) -> None:
-        #: The part of late lingers that found something.
-        self._found = 1.0
-        self._turns = 0
-
-    def pays(self) -> bool:
-        """Whether to linger after this turn."""
-        if self._found >= LINGER_RATIO_MIN:
-            return True
-        self._turns += 1
-        return self._turns % LINGER_TRIES == 0
-
-    def note(self, *, found: bool) -> None:
-        """Whether something came while lingering."""
-        self._found += (found - self._found) / LINGER_MEMORY_TRIES
 
 
 def _say(socket: stdlib_socket.socket, data: bytes) -> None:

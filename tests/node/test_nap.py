@@ -13,7 +13,8 @@ import trio
 from ringdict.node.clock import SystemNanosecondClock
 from ringdict.node.config import LINGER_TRIES
 from ringdict.node.network import epollcarrier
-from ringdict.node.network.epollcarrier import EpollCarrier, _Linger
+from ringdict.node.network.epollcarrier import EpollCarrier
+from ringdict.node.network.linger import Linger
 from ringdict.node.network.sockets import SocketTransport, free_address
 from ringdict.node.network.switchboard import Credentials, Switchboard
 from ringdict.node.network.timers import Timers
@@ -110,7 +111,7 @@ def test_a_timer_that_was_cancelled_is_not_waited_for() -> None:
 
 
 def test_lingering_goes_on_while_it_mostly_finds_something() -> None:
-    linger = _Linger()
+    linger = Linger()
     for _ in range(30):
         assert linger.pays()
         linger.note(found=True)
