@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
+from typing import Final
 
 from ..exception import ClosedError, Error
 from ..node.network.message import AskFolder, TellFolder
@@ -28,6 +29,10 @@ from .reading import Reads
 from .session import Session
 
 Body = bytes | None
+
+# Looked up at an Enum a member costs ten times what a name of the module does, and here it is each read's.
+_ANY: Final = Reads.ANY
+_PRIMARY: Final = Reads.PRIMARY
 
 
 class LocalReader:
@@ -50,7 +55,7 @@ class LocalReader:
 
     def read(self, dict_id: bytes, key: bytes, key_hash: int, reads: Reads) -> Body | Missing:
         """The value's bytes of a key of that hash, None if it is absent; NOT_HERE: ask a node."""
-        if self._store is None or reads is Reads.PRIMARY:
+        if self._store is None or reads is _PRIMARY:
             return NOT_HERE
         route = self._session.route
         try:
@@ -65,7 +70,7 @@ class LocalReader:
             known = memory.look(key_hash)
             if known == look[0]:
                 return look[1]
-            if known is None and look[1] is not None and not look[2] and reads is not Reads.ANY:
+            if known is None and look[1] is not None and not look[2] and reads is not _ANY:
                 memory.see_first(key_hash, look[0])
                 return look[1]
         return look[1] if self._accepts(dict_id, look, key_hash, reads) else NOT_HERE
@@ -74,7 +79,7 @@ class LocalReader:
         self, dict_id: bytes, keys: Sequence[tuple[bytes, int]], reads: Reads
     ) -> list[Body | Missing]:
         """As `read`, for keys with their hashes, in their order and from one moment."""
-        if self._store is None or reads is Reads.PRIMARY:
+        if self._store is None or reads is _PRIMARY:
             return [NOT_HERE] * len(keys)
         route = self._session.route
         try:
@@ -91,7 +96,7 @@ class LocalReader:
         """Whether this client may see it; then it remembers that it did."""
         session, memory = self._session, self._memory
         stamp, body, expires_ms = look
-        if reads is not Reads.ANY:
+        if reads is not _ANY:
             cleared = bool(memory.clears) and memory.is_cleared(dict_id, key_hash, stamp)
             if (cleared and body is not None) or memory.is_older(key_hash, stamp, session.now_s()):
                 return False
