@@ -492,6 +492,40 @@ def test_whoever_is_interrupted_while_he_takes_a_lock_does_not_have_it(world: Le
         world.run(removing.clear(world.session, DICT))
 
 
+def test_whoever_was_told_that_he_may_have_a_lock_lets_go_of_his_own_alone(world: LeadWorld) -> None:
+    other = b"another ........"
+    assert not world.do(Abandon(LOCK, HOLDER, b""))
+    token = world.do(Acquire(LOCK, HOLDER, 0, b""))
+    assert not world.do(Abandon(LOCK, other, b""))
+    assert world.run(locking.holds(world.session, DICT, LOCK, token))
+    assert world.do(Abandon(LOCK, HOLDER, b""))
+    assert not world.run(locking.holds(world.session, DICT, LOCK, token))
+
+
+def test_nobody_is_asked_to_extend_a_lock_that_was_never_granted(world: LeadWorld) -> None:
+    assert not world.do(Extend(LOCK, 0, 9000, b""))
+    assert not world.asked
+
+
+def test_a_lock_that_could_not_be_asked_for_leaves_nothing_to_let_go_of(world: LeadWorld) -> None:
+    deciders = world.nodes.deciders
+    deciders.lost = set(range(world.nodes.partitions))
+    with pytest.raises(NoQuorumError):
+        world.do(Acquire(LOCK, HOLDER, 0, b""))
+    deciders.lost = set()
+    world.asked.clear()
+    assert not world.session.leads.taking
+    assert not world.do(Abandon(LOCK, HOLDER, b""))
+    assert all(act.verb == Verb.GET for act in world.acts)  # there is nothing to cancel
+
+
+def test_whoever_waits_for_what_he_was_not_refused_waits_for_a_moment(world: LeadWorld) -> None:
+    began_s = world.now_s
+    world.run(locking.wait_for(world.session, DICT, LOCK, HOLDER, 60.0))
+    assert began_s < world.now_s < began_s + LOCK_NOTICE_S
+    assert not world.asked
+
+
 # -- any schedule --------------------------------------------------------------------------------
 
 
