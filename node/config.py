@@ -434,6 +434,9 @@ ROWS_BYTES_MAX = MIB
 """Entries of one frame between replicas when they repair each other; at least one entry whatever its size.
 Small enough for calls of clients to get in between."""
 
+PIECE_BYTES = MIB
+"""Of an entry that fits into no frame, at once: as much as other entries of a frame."""
+
 FRAME_ROWS_MAX = 512
 """Entries of one such frame: a few milliseconds of the receiver's time."""
 
@@ -469,6 +472,16 @@ milliseconds, and reading a partition through because of them would cost far mor
 
 COMPARISON_TIMEOUT_S = 1.0
 """For an answer of a peer that is busy with clients, or has to store entries first."""
+
+SCRUB_TICK_S = 1.0
+"""Between two steps of reading everything through for flipped bits."""
+
+SCRUB_ROWS_MAX = 512
+"""Entries read in one of them: a thousandth of a core. A million entries are read through in half an
+hour."""
+
+SCRUB_PARTITIONS_MAX = 64
+"""Partitions looked at in one of them, where they hold little: a small store is read through in 16 s."""
 
 REPAIR_SAMPLE_READS = 256
 """Of so many reads of single keys one is looked up at another owner, too: two small messages, less than a

@@ -23,6 +23,7 @@ from .replicas.purge import Purger
 from .replicas.readrepair import ReadRepair
 from .replicas.replica import Replica
 from .replicas.replicadesk import Handler, ReplicaDesk
+from .replicas.scrub import Scrubber
 from .replicas.service import Presence, Service
 from .replicas.stamper import Stamper
 from .replicas.writers import Writers
@@ -92,6 +93,7 @@ class Keeping:
         )
         self.purger = self.purger_class(world, replica, bus, self.desk, self.convergence, heard)
         self.repair = self.repair_class(world, replica, bus)
+        self.scrubber = Scrubber(world, replica, self.repair.doubt_place)
         replica.on_missed = self.convergence.miss
         self.admission = self.admission_class(bus, replica, self.exchange, behind, value_bytes_max)
         serving = self.convergence.serving
@@ -136,6 +138,7 @@ class Keeping:
         self.hints.set_view(view)
         self.convergence.set_view(view)
         self.repair.set_view(view)
+        self.scrubber.set_view(view)
         self.purger.set_view(view)
         self.coordinator.set_view(view)  # last: it begins anew what is under way
 

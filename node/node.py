@@ -320,6 +320,7 @@ class Node:
             "convergence": convergence._asdict(),
             "moves": self.moves.facts(),
             "read_repair": keeping.repair.status()._asdict(),
+            "scrub": keeping.scrubber.status()._asdict(),
             "dead": keeping.purger.status()._asdict(),
             "hints": {
                 node.hex(): {"count": count, "bytes": size}

@@ -60,6 +60,10 @@ class Timer(Protocol):
         ...
 
 
+ANY_BYTES = 1 << 62
+"""No bound."""
+
+
 class Dice(Protocol):
     """A stream of random numbers of its own; `random.Random` is one."""
 
@@ -108,8 +112,11 @@ class Storage(Protocol):
         """
         ...
 
-    def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
-        """At most `count_max` entries with first <= key < end, in ascending order, as `get` sees them."""
+    def scan(
+        self, first: bytes, end: bytes, count_max: int, bytes_max: int = ANY_BYTES
+    ) -> list[tuple[bytes, bytes]]:
+        """At most `count_max` entries with first <= key < end, in ascending order, as `get` sees them; and
+        none behind the one with which their values come to `bytes_max`."""
         ...
 
     def commit(self, changes: Changes, done: Done) -> None:

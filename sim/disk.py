@@ -23,7 +23,7 @@ from ..exception import Error, StoreDamagedError, StoreFullError, UnavailableErr
 from ..node.config import STORAGE_KEY_BYTES_MAX, STORAGE_VALUE_BYTES_MAX
 from ..node.disk.durability import Durability
 from ..node.served.overlay import Overlay
-from ..node.world import Changes, Done
+from ..node.world import ANY_BYTES, Changes, Done
 from .config import FLUSH_NS, SECTOR_BYTES, SYNC_NS_MIN, SYNC_SPREAD_NS, TURNED_BIT_RATIO, WRITE_NS
 from .journal import Journal
 from .loop import Loop
@@ -196,7 +196,9 @@ class SimStorage:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
-    def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
+    def scan(
+        self, first: bytes, end: bytes, count_max: int, bytes_max: int = ANY_BYTES
+    ) -> list[tuple[bytes, bytes]]:
         volume = self._volume
         keys = volume.keys
         low, high = bisect_left(keys, first), bisect_left(keys, end)
@@ -204,7 +206,9 @@ class SimStorage:
         for key in found if volume.rotten else ():
             if key in volume.rotten and key not in self._overlay:
                 raise self._damage(key)
-        return self._overlay.merge(first, end, count_max, ((key, volume.durable[key]) for key in found))
+        return self._overlay.merge(
+            first, end, count_max, ((key, volume.durable[key]) for key in found), bytes_max
+        )
 
     def _damage(self, key: bytes) -> StoreDamagedError:
         return StoreDamagedError(

@@ -101,6 +101,21 @@ class Fronts(Reply, tag=61):
     fronts: list[bytes]
 
 
+class AskPiece(Request, tag=58):
+    """The entry at a place, from that byte on: one that fits into no frame."""
+
+    mark: Mark
+    place: bytes
+    first: Natural
+
+
+class Piece(Reply, tag=59):
+    """How large it is, and some of its bytes; none if it ends there, or is not there."""
+
+    size_bytes: Natural
+    data: bytes
+
+
 class ShareNames(Request, tag=74):
     """All that is known of names and Dicts has this digest. `rows` are news; with `whole` they are all that
     whoever asks knows from the key `first` up to, not including, `last` (empty: to the end)."""

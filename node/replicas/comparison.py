@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from ...exception import Error
 from ..config import (
@@ -48,26 +47,12 @@ from ..network.peermessage import (
 from ..store.entry import FLAGS_AT
 from ..store.table import VALUELESS
 from ..world import NS_PER_S, NodeId, World
+from .large import LargeEntry
+from .listener import Listener
 from .pacing import Pacing
 from .rank import may_beat, version_of
 from .replica import DAMAGED_FRONT, Replica
 from .stretch import Row, partition_at
-
-
-class Listener(NamedTuple):
-    """Who is told how a talk goes."""
-
-    merged: Callable[[int], None]
-    """A partition became equal."""
-    told_time: Callable[[int], None]
-    """What time it is for the peer, in ms since 1970."""
-    answered: Callable[[], None]
-    """The peer answered something: it lives."""
-    heard: Callable[[NodeId, Mark], None]
-    """The peer goes by another ring."""
-    ended: Callable[[bool], None]
-    """It is over, and whether it came to its end."""
-
 
 TIMEOUT_NS = int(COMPARISON_TIMEOUT_S * NS_PER_S)
 SETTLE_NS = int(COMPARISON_SETTLE_S * NS_PER_S)
@@ -110,6 +95,8 @@ class Comparison:
         self.is_whole = True
         self._has_stale = False
         self._their_mark = 0
+        #: Whether something could not be pushed: too large for a frame, or gone meanwhile.
+        self._has_unpushed = False
         self.peer = peer
         self.partitions = list(partitions)
         #: Whether it ended for want of an answer.
@@ -314,18 +301,37 @@ class Comparison:
         def told(reply: Reply) -> None:
             assert isinstance(reply, Rows)
             rows = [(place, raw) for place, raw in reply.rows if self._takes(partition, place, raw)]
-            if not rows:  # gone, or not fit to be taken
-                self.is_whole = False
-                self._pull(partition, places[len(asked) :], then)
-                return
-            last = max(place for place, _ in rows)
+            got = {place for place, _ in rows}
+            last = max(got, default=asked[-1])
             left = [place for place in places if place > last]
-            self.is_whole = self.is_whole and len(left) + len(rows) == len(places)
-            self.pulled_count += len(rows)
-            go_on = partial(self._paced, rows, partial(self._pull, partition, left, then))
-            self._replica.pull(rows, lambda error, _: self._stored(error, go_on))
+            skipped = [place for place in asked if place <= last and place not in got]
+            go_on = partial(self._pull_large, partition, skipped, partial(self._pull, partition, left, then))
+            self._take(rows, go_on)
 
         self._ask(AskRows(0, self._mark, asked), Rows, told)
+
+    def _take(self, rows: list[Row], then: Callable[[], None]) -> None:
+        """Store what came, and go on once it has had its time."""
+        if not rows:
+            then()
+            return
+        self.pulled_count += len(rows)
+        go_on = partial(self._paced, rows, then)
+        self._replica.pull(rows, lambda error, _: self._stored(error, go_on))
+
+    def _pull_large(self, partition: int, places: list[bytes], then: Callable[[], None]) -> None:
+        """Fetch what did not come in a frame: too large for one, or gone, or not fit to be taken."""
+        if not places:
+            then()
+            return
+        place = places[0]
+
+        def told(raw: bytes) -> None:
+            rows = [(place, raw)] if raw and self._takes(partition, place, raw) else []
+            self.is_whole = self.is_whole and bool(rows)
+            self._take(rows, partial(self._pull_large, partition, places[1:], then))
+
+        LargeEntry(self._mark, place, self._ask, told).fetch()
 
     def _takes(self, partition: int, place: bytes, raw: bytes) -> bool:
         return not self._replica.fault_of(place, raw) and partition_at(place) == partition
@@ -342,10 +348,12 @@ class Comparison:
         """Send entries, as many frames as it takes; then make a call."""
         rows = self._replica.rows(places)
         if not rows:
+            self._has_unpushed = self._has_unpushed or bool(places)
             then()
             return
         last = rows[-1][0]
         left = [place for place in places if place > last]
+        self._has_unpushed = self._has_unpushed or len(rows) + len(left) < len(places)
         self.pushed_count += len(rows)
         go_on = partial(self._paced, rows, partial(self._push, left, then))
         self._ask(Replicate(0, self._mark, rows), Applied, lambda _: go_on())
@@ -384,4 +392,4 @@ class Comparison:
     def _end(self, *, whole: bool) -> None:
         if not self._over:
             self._over = True
-            self._listener.ended(whole)
+            self._listener.ended(whole and not self._has_unpushed)

@@ -35,8 +35,9 @@ from ..network.peermessage import AskRows, Rows
 from ..ringview import RingView
 from ..store.layout import PARTITION_NAMES
 from ..world import NS_PER_MS, NS_PER_S, NodeId, World
-from .comparison import Comparison, Listener
+from .comparison import Comparison
 from .leftovers import Leftovers
+from .listener import Listener
 from .pacing import Pacing
 from .rank import beats
 from .replica import Replica

@@ -17,7 +17,8 @@ from ..network.bus import Bus
 from ..network.message import Mark
 from ..ringview import RingView
 from ..world import NodeId, World
-from .comparison import Comparison, Listener
+from .comparison import Comparison
+from .listener import Listener
 from .pacing import Pacing
 from .replica import Replica
 from .stretch import partition_rows

@@ -31,6 +31,7 @@ from ..network.message import Reply
 from ..network.peermessage import Applied, AskFronts, AskRows, Fronts, Replicate, Rows
 from ..ringview import RingView
 from ..world import NS_PER_S, NodeId, World
+from .glance import front_at
 from .place import place_of
 from .rank import FRONT_BYTES, STAMP_AT, STAMP_END
 from .replica import Replica
@@ -189,7 +190,7 @@ class ReadRepair:
         if theirs is None:
             self._finish(doubt, node)
             return
-        mine = self._replica.front(doubt.place)
+        mine = front_at(self._replica.storage, doubt.place)
         ahead, behind = is_newer(theirs, mine), is_newer(mine, theirs)
         if not ahead and not behind:
             self._finish(doubt, node)
@@ -210,7 +211,7 @@ class ReadRepair:
             return
 
         def applied(error: Error | None, _newer: int) -> None:
-            if error is None and self._replica.front(doubt.place) == rows[0][1][:FRONT_BYTES]:
+            if error is None and front_at(self._replica.storage, doubt.place) == rows[0][1][:FRONT_BYTES]:
                 self._mended_count += 1
                 self._world.trace("mended", partition=partition_at(doubt.place))
                 doubt.is_sample = False

@@ -363,16 +363,6 @@ class Replica:
             (place, raw[:FRONT_BYTES] if is_whole(place, raw) else DAMAGED_FRONT) for place, raw in rows
         ], next_
 
-    def front(self, place: bytes) -> bytes:
-        """The front of what stands at a place: empty if nothing does, zeros if it is damaged."""
-        try:
-            raw = self.storage.get(place) if PREFIX_BYTES < len(place) <= STORAGE_KEY_BYTES_MAX else None
-        except StoreDamagedError:
-            return DAMAGED_FRONT
-        if raw is None:
-            return b""
-        return raw[:FRONT_BYTES] if is_whole(place, raw) else DAMAGED_FRONT
-
     def rows(self, places: Sequence[bytes]) -> list[Row]:
         """The entries at these places, those that are there and whole, up to one frame's worth."""
         rows: list[Row] = []

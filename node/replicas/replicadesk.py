@@ -21,12 +21,14 @@ from ..network.peermessage import (
     Applied,
     AskFloor,
     AskFronts,
+    AskPiece,
     AskPlaces,
     AskRoot,
     AskRows,
     AskSums,
     Floor,
     Fronts,
+    Piece,
     Places,
     Replicate,
     Root,
@@ -36,6 +38,7 @@ from ..network.peermessage import (
 from ..ringview import NO_MARK, RingView
 from ..store.layout import DICT_ID_BYTES, PARTITION_NAMES, PREFIX_BYTES
 from ..world import Address, NodeId
+from .glance import front_at, piece_at
 from .place import check
 from .replica import Replica
 from .tally import SUM_BYTES
@@ -84,6 +87,7 @@ class ReplicaDesk:
             AskPlaces: self._on_ask_places,
             AskRows: self._on_ask_rows,
             AskFronts: self._on_ask_fronts,
+            AskPiece: self._on_ask_piece,
         }
 
     def member_at(self, source: Address) -> NodeId | None:
@@ -192,8 +196,15 @@ class ReplicaDesk:
     def _on_ask_fronts(self, source: Address, request: Request) -> None:
         assert isinstance(request, AskFronts)
         if self.admits(source, request, request.mark):
-            fronts = [self._replica.front(place) for place in request.places[:FRAME_ROWS_MAX]]
+            fronts = [front_at(self._replica.storage, place) for place in request.places[:FRAME_ROWS_MAX]]
             self._bus.tell(source, Fronts(request.number, fronts))
+
+    def _on_ask_piece(self, source: Address, request: Request) -> None:
+        assert isinstance(request, AskPiece)
+        if self.admits(source, request, request.mark):
+            self._bus.tell(
+                source, Piece(request.number, *piece_at(self._replica.storage, request.place, request.first))
+            )
 
     # -- who is answered ------------------------------------------------------------------------------
 

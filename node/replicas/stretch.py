@@ -3,8 +3,8 @@ it.
 
 Rules of this file:
 1. A walk looks at a bounded number of rows and makes a bounded number of leaps, then says where to go on.
-2. Values may be of any size, and the storage counts rows only: a walk reads few rows first, more while they
-   are small.
+2. Values may be of any size: a walk reads few rows first, more while they are small, and never more than one
+   behind PAGE_BYTES_MAX at once.
 3. A row that the storage cannot read stands there with empty bytes: it must not hide those beside it.
 4. Locks are no entries; both walks leap over them.
 """
@@ -35,30 +35,41 @@ def partition_at(place: bytes) -> int:
 
 
 def scan(storage: Storage, first: bytes, end: bytes, count_max: int) -> list[Row]:
-    """As `Storage.scan`, with empty bytes for what is damaged.
+    """As `Storage.scan`, of PAGE_BYTES_MAX at the most, with empty bytes for what is damaged.
 
     Raises:
         StoreDamagedError: more than a single row is damaged.
     """
     rows: list[Row] = []
-    while len(rows) < count_max:
+    bytes_left = PAGE_BYTES_MAX
+    while len(rows) < count_max and bytes_left > 0:
         try:
-            return rows + storage.scan(first, end, count_max - len(rows))
+            return rows + storage.scan(first, end, count_max - len(rows), bytes_left)
         except StoreDamagedError as error:
             damaged = error.key
             if not isinstance(damaged, bytes):
                 raise
-        rows += storage.scan(first, damaged, count_max - len(rows))
-        if len(rows) < count_max:
+        rows += storage.scan(first, damaged, count_max - len(rows), bytes_left)
+        bytes_left = PAGE_BYTES_MAX - bytes_of(rows)
+        if len(rows) < count_max and bytes_left > 0:
             rows.append((damaged, b""))
             first = damaged + b"\0"
     return rows
 
 
+def bytes_of(rows: list[Row]) -> int:
+    """How large rows are, without their places."""
+    return sum([len(raw) for _, raw in rows])
+
+
+def is_last(rows: list[Row], count_max: int) -> bool:
+    """Whether a scan for so many rows came to the end of its stretch."""
+    return len(rows) < count_max and bytes_of(rows) < PAGE_BYTES_MAX
+
+
 def next_scan_rows(now: int, rows: list[Row]) -> int:
     """How many rows to read at once after reading `rows`, of which there could have been `now`."""
-    size_bytes = sum([len(raw) for _, raw in rows])
-    if size_bytes * 4 > PAGE_BYTES_MAX:
+    if bytes_of(rows) * 4 > PAGE_BYTES_MAX:
         return SCAN_ROWS_MIN
     return min(now * 2, SCAN_ROWS_MAX)
 
@@ -99,7 +110,7 @@ class DictWalk:
                 self.next = here + b"\0"
                 yield place, raw
             else:
-                if len(found) < count:
+                if is_last(found, count):
                     self.next = b""
                 count = next_scan_rows(count, found)
 
@@ -136,8 +147,8 @@ def partition_rows(storage: Storage, partition: int, start: bytes, count_max: in
         count = min(count, count_max - len(rows))
         found = scan(storage, target, target[:DICT_ID_BYTES] + name + KEY_END, count)
         rows += found
-        size_bytes += sum([len(raw) for _, raw in found])
-        if len(found) == count:
+        size_bytes += bytes_of(found)
+        if not is_last(found, count):
             target = found[-1][0] + b"\0"
             if len(rows) >= count_max or size_bytes >= PAGE_BYTES_MAX:
                 return rows, target

@@ -31,7 +31,7 @@ from ..network.turn import Home
 from ..store.entry import VERSION_AT
 from ..store.layout import SYSTEM
 from ..store.transaction import PAGE_SHIFT, WriteTransaction
-from ..world import Changes, Done
+from ..world import ANY_BYTES, Changes, Done
 from .lmdbstorage import entries_between
 from .overlay import Overlay
 from .servedstore import ServedStore
@@ -96,9 +96,13 @@ class EntriesStorage:
                 found = [there.get(key) for key in keys]
         return self._overlay.put_over(keys, found) if self._overlay.waiting else found
 
-    def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
+    def scan(
+        self, first: bytes, end: bytes, count_max: int, bytes_max: int = ANY_BYTES
+    ) -> list[tuple[bytes, bytes]]:
         with self._environment.reading() as transaction:
-            return self._overlay.merge(first, end, count_max, entries_between(transaction, first, end))
+            return self._overlay.merge(
+                first, end, count_max, entries_between(transaction, first, end), bytes_max
+            )
 
     def commit(self, changes: Changes, done: Done) -> None:
         if changes:

@@ -29,7 +29,7 @@ from ..config import (
 from ..disk import complaint
 from ..disk.datafile import DAMAGE
 from ..disk.durability import Durability
-from ..world import Changes, Done
+from ..world import ANY_BYTES, Changes, Done
 from .overlay import Overlay
 
 Post = Callable[[Callable[[], None]], None]
@@ -83,10 +83,14 @@ class LmdbStorage:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
-    def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
+    def scan(
+        self, first: bytes, end: bytes, count_max: int, bytes_max: int = ANY_BYTES
+    ) -> list[tuple[bytes, bytes]]:
         try:
             with self._mapping, self._environment.begin() as transaction:
-                return self._overlay.merge(first, end, count_max, entries_between(transaction, first, end))
+                return self._overlay.merge(
+                    first, end, count_max, entries_between(transaction, first, end), bytes_max
+                )
         except lmdb.Error as error:
             raise self._translated(error) from error
 

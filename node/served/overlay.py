@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from ...exception import Error
-from ..world import Changes, Done
+from ..world import ANY_BYTES, Changes, Done
 
 
 class Overlay:
@@ -102,9 +102,15 @@ class Overlay:
         return ordered[bisect_left(ordered, first) : bisect_left(ordered, end)]
 
     def merge(
-        self, first: bytes, end: bytes, count_max: int, below: Iterable[tuple[bytes, bytes]]
+        self,
+        first: bytes,
+        end: bytes,
+        count_max: int,
+        below: Iterable[tuple[bytes, bytes]],
+        bytes_max: int = ANY_BYTES,
     ) -> list[tuple[bytes, bytes]]:
         """A scan: `below` are the entries on disk from `first` on, ascending and before `end`."""
+        size_bytes = 0
         page: list[tuple[bytes, bytes]] = []
         fresh = self.keys(first, end)
         fresh.reverse()
@@ -117,6 +123,9 @@ class Overlay:
                 self._append(page, fresh.pop())
             else:
                 page.append((key, value))
+                size_bytes += len(value)
+                if size_bytes >= bytes_max:
+                    return page
         while fresh and len(page) < count_max:
             self._append(page, fresh.pop())
         return page[:count_max]

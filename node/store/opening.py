@@ -40,9 +40,10 @@ class Opening:
         try:
             gate.enter(GATE_TIMEOUT_S)
             if datafile.half_made(path):
-                if (self._folder / folders.STAMP).exists():  # it was a store once
+                data = path / datafile.DATA
+                if data.exists() and (self._folder / folders.STAMP).exists():  # it was a store once
                     raise self._environment.damage("the data file was cut off")
-                (path / datafile.DATA).unlink(missing_ok=True)
+                data.unlink(missing_ok=True)
             self._environment.open()
         finally:
             flock(gate.turn, UNLOCK)

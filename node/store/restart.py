@@ -32,7 +32,11 @@ def settle(folder: Path, boot_id: bytes, disk: Disk) -> bool:
     back = point.boot_id != boot_id
     if not back and has_failed(folder):
         return False  # nobody can tell what is on the disk, and the last sync point must stay
-    descriptor = os.open(folder / ENTRIES / DATA, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(folder / ENTRIES / DATA, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # somebody took it away, with all that the points tell of
+        forget(folder, disk)
+        return False
     try:
         if back:
             disk.write(descriptor, point.metas, 0)

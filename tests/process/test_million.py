@@ -19,7 +19,7 @@ from ringdict.node.leaders.ballot import NO_BALLOT, Order
 from ringdict.node.leaders.record import Record, encode_record, name_of
 from ringdict.node.leaders.shelf import Draft, Shelf, move_sum, place
 from ringdict.node.store.layout import PARTITION_MASK
-from ringdict.node.world import Changes, Done
+from ringdict.node.world import ANY_BYTES, Changes, Done
 from ringdict.ring.partition import dict_seed
 
 from .nodes import RealCluster, wait_until
@@ -41,7 +41,9 @@ class Bare:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         raise NotImplementedError
 
-    def scan(self, first: bytes, end: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
+    def scan(
+        self, first: bytes, end: bytes, count_max: int, bytes_max: int = ANY_BYTES
+    ) -> list[tuple[bytes, bytes]]:
         raise NotImplementedError
 
     def commit(self, changes: Changes, done: Done) -> None:
