@@ -260,18 +260,16 @@ class Write:
         """Answer, if there is enough to go by."""
         if self.answered or not self.is_current:
             return
+        waited_for = self._open.keys()
+        if self._ack == Ack.ALL and not all(map(waited_for.isdisjoint, self._owners)):
+            return
         enough = True
         copies = wanted = 0
         for owners in self._owners:
             have = sum([node in self._has for node in owners])
             copies = min(copies, have) if wanted else have
             wanted = max(wanted, len(owners))
-            if self._ack == Ack.MAJORITY:
-                enough = enough and 2 * have > len(owners)
-            else:
-                enough = enough and have > 0
-                if self._ack == Ack.ALL:
-                    enough = enough and not any(node in self._open for node in owners)
+            enough = enough and have > (len(owners) // 2 if self._ack == Ack.MAJORITY else 0)
         if enough:
             self._answer(Written(0, self._stamp_written, copies, wanted))
         elif not self._open:

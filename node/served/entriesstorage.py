@@ -205,6 +205,12 @@ class Group:
             for changes in commits[1:]:
                 self._changes.update(changes)
         changes = self._changes
+        if len(changes) == 1:  # as a put is
+            ((key, value),) = changes.items()
+            self.size_bytes = len(value or b"")
+            stamp = value[VERSION_AT:VERSION_END] if value is not None and key >= SYSTEM_END else b""
+            self.highest = int.from_bytes(stamp, "big")
+            return
         values = [value for value in changes.values() if value is not None]
         self.size_bytes = sum(map(len, values))
         if changes and min(changes) < SYSTEM_END:
