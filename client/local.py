@@ -67,7 +67,7 @@ class LocalReader:
             return NOT_HERE
         memory = self._memory
         if not memory.clears:  # the commonest cases: that was seen before, or nothing of the key
-            known = memory.look(key_hash)
+            known = memory.young.get(key_hash) or memory.look(key_hash)
             if known == look[0]:
                 return look[1]
             if known is None and look[1] is not None and not look[2] and reads is not _ANY:

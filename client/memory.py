@@ -25,11 +25,12 @@ class Memory:
     """Stamps by hash of the key. In two generations, so that forgetting costs nothing: a full young one
     becomes the old one, which is dropped. Threads may share it."""
 
-    __slots__ = ("_old", "_young", "clears", "floor", "has_removals", "keys_max")
+    __slots__ = ("_old", "clears", "floor", "has_removals", "keys_max", "young")
 
     def __init__(self, keys_max: int = REMEMBERED_KEYS_MAX) -> None:
         self.keys_max = keys_max
-        self._young: dict[int, Remembered] = {}
+        #: The younger generation: where `look` looks first.
+        self.young: dict[int, Remembered] = {}
         self._old: dict[int, Remembered] = {}
         #: The highest version seen of any key.
         self.floor = 0
@@ -40,7 +41,7 @@ class Memory:
 
     def look(self, key_hash: int) -> Remembered | None:
         """The newest stamp seen of a key, None if it is not remembered."""
-        known = self._young.get(key_hash)
+        known = self.young.get(key_hash)
         return self._old.get(key_hash) if known is None else known
 
     def clear(self, dict_id: bytes, partition: int, version: int, partitions: int) -> None:
@@ -81,12 +82,12 @@ class Memory:
         if version > self.floor:
             self.floor = version
         self.has_removals = self.has_removals or expires_s == ABSENT
-        young = self._young
+        young = self.young
         known = young.get(key_hash)
         if known is None:
             if len(young) >= self.keys_max:
                 self._old = young
-                self._young = young = {}
+                self.young = young = {}
             known = self._old.get(key_hash)
         if known is not None and known[:3] > tuple(stamp):
             young[key_hash] = known
@@ -100,22 +101,22 @@ class Memory:
         self.floor = max(self.floor, stamp[0])
         self.has_removals = self.has_removals or expires_s == ABSENT
         seen = (*stamp, expires_s) if expires_s else stamp
-        young, old, keys_max = self._young, self._old, self.keys_max
+        young, old, keys_max = self.young, self._old, self.keys_max
         for key_hash in key_hashes:
             known = young.get(key_hash)
             if known is None:
                 if len(young) >= keys_max:
                     self._old = old = young
-                    self._young = young = {}
+                    self.young = young = {}
                 known = old.get(key_hash)
             young[key_hash] = seen if known is None or known[:3] <= stamp else known
 
     def see_first(self, key_hash: int, stamp: Stamp) -> None:
         """As `see`, of a key of which nothing is remembered, and of an entry that does not expire."""
-        young = self._young
+        young = self.young
         if len(young) >= self.keys_max:
-            self._old, self._young = young, {}
-            young = self._young
+            self._old, self.young = young, {}
+            young = self.young
         young[key_hash] = stamp
         if stamp[0] > self.floor:
             self.floor = stamp[0]
@@ -138,5 +139,5 @@ class Memory:
 
     def forget(self, key_hash: int) -> None:
         """Expect nothing of that key any more."""
-        self._young.pop(key_hash, None)
+        self.young.pop(key_hash, None)
         self._old.pop(key_hash, None)

@@ -55,6 +55,10 @@ Look: TypeAlias = tuple[Stamp, bytes | None, int]
 """What a key is here: stamp of what stands, value's bytes if it is visible, ms since 1970 at which it expires
 (0: never). A bare tuple, since one is made for each read."""
 
+unpack_behind = BEHIND.unpack_from
+hash_of = xxh3_64_intdigest
+number_of = int.from_bytes
+
 NOTHING: Look = (NO_STAMP, None, 0)
 
 
@@ -164,7 +168,17 @@ class LocalTable(Table):
             _, its_epoch, served = store.known
         if its_epoch < epoch or len(served) - mask != 1 or not served[partition]:
             return NOT_HERE
-        return NOTHING if raw is None else self._judged(raw, key_hash, cleared_at)
+        if raw is None:
+            return NOTHING
+        # `_judged` written out, for what most entries are.
+        if len(raw) < HEADER_BYTES or hash_of(raw[CHECKSUM_BYTES:], key_hash) & CHECKSUM_MASK != number_of(
+            raw[:CHECKSUM_BYTES], "big"
+        ):
+            raise DamagedEntryError
+        flags, version, node, touch, expires_ms = unpack_behind(raw, CHECKSUM_BYTES)
+        if flags & VALUELESS or expires_ms or version <= cleared_at:
+            return self._judged(raw, key_hash, cleared_at)
+        return (version, node, touch), body_of(raw) if flags & EXTRAS else raw[HEADER_BYTES:], 0
 
     def look_many(self, keys: Sequence[tuple[bytes, int]], epoch: int) -> list[Look | Missing]:
         """What keys of these hashes are, in their order, from one snapshot. Raises as `look`."""
