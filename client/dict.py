@@ -125,7 +125,8 @@ class Dict(Access[K, V], MutableMapping[K, V]):
         cls, *, cluster: Cluster | str | None = None, ttl: Ttl = None, allow_pickle: bool = False
     ) -> Ephemeral:
         """An anonymous Dict for the length of a ``with`` or ``async with``; deleted behind it, and also
-        some minutes after the death of the process that made it. Its handle may be sent to others.
+        some minutes after the death of the process that made it, or after it was last heard of by a
+        majority of a cluster's nodes. Its handle may be sent to others.
         """
         return Ephemeral(cls._of, cluster, ttl_ms(ttl, 0), allow_pickle)
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from ..node.network.leadermessage import EndDict, Ended, Verb
 from ..node.network.message import Reply, Request
-from ..node.store.catalogue import Record, TakenError, dict_id
+from ..node.store.catalogue import EPHEMERAL, Record, TakenError, dict_id
 from ..node.store.layout import CATALOGUE, KEY_SPACE
 from ..node.store.transaction import DictGoneError
 from .atomic import ask
@@ -29,8 +29,6 @@ from .session import Session
 
 NEW: Final = b"new"
 END: Final = b"end"
-EPHEMERAL: Final = "~"
-"""The environment of ephemeral Dicts: no user can name it."""
 
 
 class Ending(Inquiry):

@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest
 from ..exception import ClosedError
 from ..node.network.message import Absent, Present
 from ..node.served.localstore import NOT_HERE
-from ..node.store.catalogue import Record
+from ..node.store.catalogue import EPHEMERAL, Record
 from ..node.store.entry import Stored
 from ..node.store.operation import Operation, Put, PutMany, Touch
 from ..node.store.table import Page
@@ -271,7 +271,7 @@ async def create_ephemeral(io: Transport, cluster: Cluster, record: Record) -> R
     client = cluster.client
     hidden = founding.hidden(record, client.session.leads.session_id)
     found = await io.carry(
-        client, naming.resolve(client.session, founding.EPHEMERAL, hidden.name or "", hidden.encode())
+        client, naming.resolve(client.session, EPHEMERAL, hidden.name or "", hidden.encode())
     )
     if found is None:
         raise DictGoneError

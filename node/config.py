@@ -188,6 +188,10 @@ HEARTBEAT_INTERVAL_S = 60.0
 HEARTBEAT_TIMEOUT_S = 300.0
 """An ephemeral Dict lives while its owner's heartbeat is younger than this: five missed beats."""
 
+SILENCES_MAX = 256
+"""Ephemeral Dicts that a member asks about at once, and ends: those of a whole host of owners that died. The
+others follow with the next look."""
+
 # -- locks ---------------------------------------------------------------------------------------
 
 LOCK_TTL_DEFAULT_S = 30.0

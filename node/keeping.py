@@ -16,6 +16,7 @@ from .network.wire import decode, kinds
 from .replicas.admission import Admission
 from .replicas.convergence import Convergence
 from .replicas.coordinator import Coordinator
+from .replicas.ephemerals import Ephemerals
 from .replicas.hints import Hints
 from .replicas.nameexchange import NameExchange
 from .replicas.names import Names
@@ -110,13 +111,15 @@ class Keeping:
             serving=serving,
             status=status,
         )
+        self.ephemerals = Ephemerals(world, bus, self.names, self.exchange, self.desk)
+        self.service.beaten = self.ephemerals.beaten
         self.view: RingView | None = None
         #: Who gets what is neither a question nor an answer, with where it came from.
         self.on_statement: Callable[[Address, Message], None] = _nobody_listens
         #: Frames that were no message.
         self.strange_count = 0
         self._handlers: dict[type[Request], Handler] = {}
-        for part in (self.desk, self.purger, self.exchange, self.coordinator, self.service):
+        for part in (self.desk, self.purger, self.exchange, self.ephemerals, self.coordinator, self.service):
             self.add_handlers(part.handlers())
         world.call_after(PROBE_NS, self._probe)
 
@@ -135,6 +138,7 @@ class Keeping:
         self.desk.set_view(view)
         self.service.set_view(view)
         self.exchange.set_view(view)
+        self.ephemerals.set_view(view)
         self.hints.set_view(view)
         self.convergence.set_view(view)
         self.repair.set_view(view)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from .message import Digest, Id, Mark, Natural, Reply, Request
+from .message import DictId, Digest, Id, Mark, Natural, Reply, Request
 
 Row: TypeAlias = tuple[bytes, bytes]
 """Place in the store (Dict id, partition, stored key), and the entry that stands there (docs/format.md)."""
@@ -257,6 +257,25 @@ class Decided(Request, tag=89):
 
     node: Id
     mark: Mark
+
+
+class Beat(Request, tag=92):
+    """Whoever made this ephemeral Dict lives: he has just said so. Not answered."""
+
+    dict_id: DictId
+
+
+class AskSilence(Request, tag=93):
+    """For how long have you heard nothing of whoever made these ephemeral Dicts?"""
+
+    mark: Mark
+    dict_ids: list[DictId]
+
+
+class TellSilence(Reply, tag=94):
+    """For so long, each in its place."""
+
+    silences_ms: list[Natural]
 
 
 class AskReady(Request, tag=90):

@@ -4,7 +4,8 @@ Rules of this file:
 1. A Dict that was made is told to all members that can be reached before its maker is answered.
 2. A name or an id that is not known here may be known elsewhere: the others are asked before anybody is told
    that there is none. One such round is under way at a time, whoever waits.
-3. Every `NAMES_INTERVAL_S` one member is asked for its digest, in turn.
+3. The name of an ephemeral Dict is made once: whoever says that he lives does not make it again.
+4. Every `NAMES_INTERVAL_S` one member is asked for its digest, in turn.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..network.message import Reason, Refused, Reply, Request
 from ..network.peermessage import Names as NamesReply
 from ..network.peermessage import ShareNames
 from ..ringview import RingView
-from ..store.catalogue import Record
+from ..store.catalogue import EPHEMERAL, Record
 from ..world import NS_PER_S, Address, NodeId, World
 from .names import NONE, Known, Names, Row, record_of
 from .replicadesk import Handler, ReplicaDesk
@@ -64,6 +65,8 @@ class NameExchange:
         known = self._names.look_up(environment, name)
         if known.record:
             done(known)
+        elif record and environment == EPHEMERAL and self._names.life_of(environment, name).life:
+            done(NONE)  # ended, and never made again
         elif record:
             new = record_of(record)
             if new is None or (new.environment, new.name) != (environment, name):

@@ -51,6 +51,7 @@ from ..network.message import (
 )
 from ..ringview import RingView
 from ..store import layout
+from ..store.catalogue import EPHEMERAL
 from ..store.entry import DamagedEntryError
 from ..world import Address, NodeId
 from .admission import Admission
@@ -96,6 +97,8 @@ class Service:
         self._repair = repair
         self._serving = serving
         self._status = status
+        #: Told of an ephemeral Dict whose owner says that he lives.
+        self.beaten: Callable[[bytes], None] = lambda _dict_id: None
         self._view: RingView | None = None
         self._decree = b""
         self._owned = 0
@@ -154,6 +157,9 @@ class Service:
 
             def told(known: Error | Known) -> None:
                 life = self._names.life_of(request.environment, request.name).life
+                is_beat = request.environment == EPHEMERAL and bool(request.record)
+                if is_beat and isinstance(known, Known) and known.dict_id:
+                    self.beaten(known.dict_id)
                 self._tell_known(source, request, known, life)
 
             self._exchange.resolve(request.environment, request.name, request.record, told)

@@ -17,6 +17,9 @@ from ..config import HEARTBEAT_TIMEOUT_S
 from . import layout
 from .transaction import DictGoneError, DictState, WriteTransaction
 
+EPHEMERAL = "~"
+"""The environment of a cluster's ephemeral Dicts: no user can name it."""
+
 ID_FIRST = layout.DICT_ID_FIRST
 
 
