@@ -214,9 +214,13 @@ class Oracle:
                 self._replace(place, self.left(place))
 
     def mark(self, place: bytes) -> int:
-        """The highest mark on any disk of the partition of a place."""
-        key = PURGED + place[layout.DICT_ID_BYTES : layout.PREFIX_BYTES]
-        volumes = [host.disk.volumes.get("entries") for host in self.cluster.hosts]
+        """The highest mark of a place's partition on the disks of those who keep it: nobody asks others."""
+        name = place[layout.DICT_ID_BYTES : layout.PREFIX_BYTES]
+        key = PURGED + name
+        decree = self.cluster.decree
+        assert decree is not None
+        keepers = [self.cluster.hosts[number] for number in decree.writers(int.from_bytes(name, "big"))]
+        volumes = [host.disk.volumes.get("entries") for host in keepers]
         marks = [each.durable.get(key, NO_MARK) for each in volumes if each is not None]
         return int.from_bytes(max(marks, default=NO_MARK), "big")
 
