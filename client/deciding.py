@@ -110,6 +110,11 @@ def decide(one: Deciding, deadline_s: float = 0.0) -> Plan[Acted]:
     one.renew()
     try:
         acted = yield from _decide(one, deadline_s or one.session.now_s() + one.session.timeout_s)
+    except UnavailableError as error:
+        if one.was_repeated and one.verb in {Verb.RELEASE, Verb.EXTEND}:
+            text = f"an attempt whose answer was lost may have done it: {error}"
+            raise OutcomeUnknownError(text, one.operation_id) from None
+        raise
     finally:
         one.leads.end(one.serial)
     _remember(one, acted)
@@ -293,8 +298,7 @@ def _settle(one: Deciding, deadline_s: float) -> Plan[Acted | None]:
     if never or one.again:
         one.renew()
         return None
-    if acted.body is not None:  # somebody else's: that is an answer
-        return Acted(0, False, acted.version, acted.body)
+    # Whether somebody else's value stands there by now is no answer: this one may have stood, and been taken.
     raise UnavailableError(
         "the leader was lost while it was asked: what this call would store is not there, and never will be"
     )

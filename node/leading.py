@@ -22,10 +22,12 @@ from .world import Address, NodeId, Storage, World
 class Leading:
     """One node's. `decisions` is its always synced storage; `heard` is told which ring a node goes by.
 
-    The class of the core is named here, so that the simulator can put wrong ones in its place.
+    The classes of its parts are named here, so that the simulator can put wrong ones in their place.
     """
 
     leaders_class = Leaders
+    plane_class = PlainPlane
+    showing_class = Showing
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class Leading:
         self._world, self._decisions, self._keeping = world, decisions, keeping
         self._presence = presence
         stamper = keeping.stamper
-        self._plane = PlainPlane(world, keeping.bus, keeping.replica, stamper, heard)
+        self._plane = self.plane_class(world, keeping.bus, keeping.replica, stamper, heard)
         self._plane.on_differ = keeping.repair.doubt_place
         self.leaders = self.leaders_class(
             world,
@@ -47,7 +49,7 @@ class Leading:
             keeping.bus,
             self._plane,
             stamp=stamper.stamp_at_once,
-            apply=Showing(world, keeping.replica, stamper).show,
+            apply=self.showing_class(world, keeping.replica, stamper).show,
             hear_mark=heard,
             door=Admittance(keeping.admission),
         )

@@ -217,7 +217,7 @@ class RingChanges(ClusterScenario):
         def make(world: World) -> Process:
             if number == 0:
                 return Wishful(world, self, self.history)
-            return ClusterClient(world, self.nodes, self.history, self.keys, self.bell)
+            return self.client_class(world, self.nodes, self.history, self.keys, self.bell)
 
         return make
 

@@ -11,28 +11,30 @@ from .lockdisk import place_of
 
 
 class Chosen:
-    """When a record is chosen, seen from outside: a majority of its ballot's row has it on disk.
+    """When a record is chosen, seen from outside: a majority of its ballot's row has it on disk; of two, the
+    senior one has.
 
     `told` hears of each operation the first time.
     """
 
     def __init__(self, told: Callable[[int, dict[str, Any]], str | None]) -> None:
         self._told = told
-        self._rows: dict[tuple[int, object], list[bytes]] = {}
+        self._rows: dict[tuple[int, object], tuple[list[bytes], bytes]] = {}
         self._holders: dict[tuple[object, ...], set[bytes]] = defaultdict(set)
         self._chosen: set[object] = set()
 
     def watch(self, at_ns: int, _address: Address, event: str, facts: dict[str, Any]) -> str | None:
         """Count acceptors."""
         if event == "leads":
-            self._rows[facts["partition"], facts["ballot"]] = facts["row"]
+            self._rows[facts["partition"], facts["ballot"]] = facts["row"], facts["senior"]
         elif event == "accepted":
             ballot = facts["order"][0]
             holders = self._holders[facts["partition"], facts["name"], facts["order"]]
             holders.add(facts["node"])
-            row = self._rows[facts["partition"], ballot]
+            row, senior = self._rows[facts["partition"], ballot]
+            enough = senior in holders if len(row) == 2 else 2 * len(holders) > len(row)
             mark = (facts["partition"], facts["name"], facts["operation"])
-            if 2 * len(holders) > len(row) and mark not in self._chosen:
+            if enough and mark not in self._chosen:
                 self._chosen.add(mark)
                 return self._told(at_ns, facts)
         return None

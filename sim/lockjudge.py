@@ -108,7 +108,7 @@ def _words_met(operations: Sequence[Operation]) -> set[object]:
     for one in operations:
         if one.kind == "replace":
             met.update(one.argument)
-        elif one.kind == "release":
+        elif one.kind in {"release", "let-go"}:
             met.add(one.argument)
         elif one.kind in {"read", "pop"} and one.status is Status.OK:
             met.add(one.result)
@@ -127,7 +127,7 @@ def plain_values_are_popped_once(run: Finished) -> str | None:
     return None
 
 
-_REMOVES = {"pop", "clear", "release"}
+_REMOVES = {"pop", "clear", "release", "let-go"}
 
 
 def nobody_holds_what_another_holds(run: Finished) -> str | None:

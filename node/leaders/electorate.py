@@ -16,7 +16,7 @@ from ..world import NodeId
 class Electorate:
     """The acceptors of one partition, by one ring."""
 
-    __slots__ = ("_numbers", "_sets", "everyone", "is_simple", "row", "since")
+    __slots__ = ("_numbers", "_sets", "everyone", "is_simple", "row", "senior", "since")
 
     def __init__(self, view: RingView, partition: int) -> None:
         decree = view.decree
@@ -26,6 +26,8 @@ class Electorate:
         self._sets = decree.acceptor_sets(partition)
         #: Whether there is one set: the present replicas.
         self.is_simple = len(self._sets) == 1
+        #: Of the present replicas; of two it decides alone (`has_quorum`).
+        self.senior = view.members[min(self._sets[-1])]
         named = sorted(set(b"".join(self._sets)))
         #: All that are asked for promises, in order of seniority.
         self.everyone = tuple(view.members[number] for number in named)

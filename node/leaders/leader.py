@@ -229,7 +229,8 @@ class Leaders:
         self._backoff_ns.pop(partition, None)
         self._leaderless_ns.pop(partition, None)
         row = [bytes(node) for node in won.electorate.row]
-        self.world.trace("leads", partition=partition, ballot=won.ballot.plain(), row=row)
+        senior = bytes(won.electorate.senior)
+        self.world.trace("leads", partition=partition, ballot=won.ballot.plain(), row=row, senior=senior)
         self.leaderships[partition] = self.leadership_class(
             self, partition, won.ballot, won.electorate, won.pledges
         )

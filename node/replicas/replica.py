@@ -222,7 +222,8 @@ class Replica:
                 clearances.take(place, raw, changes)
                 self._cleared_at.pop(place[:DICT_ID_BYTES], None)
         tallies.change(changed)
-        self.storage.commit(changes, lambda error: self._merged(error, changes, newer, done))
+        places = [place for place, _ in rows if place in changes]  # beside what a clear changes of a Dict
+        self.storage.commit(changes, lambda error: self._merged(error, places, newer, done))
 
     def _standing(self, places: Sequence[bytes]) -> list[bytes | None]:
         """What stands at these places, `DAMAGED` where that cannot be read."""
@@ -233,16 +234,16 @@ class Replica:
                 return [DAMAGED]
             return [self._standing([place])[0] for place in places]
 
-    def _merged(self, error: Error | None, changes: Changes, newer: int, done: Applied) -> None:
+    def _merged(self, error: Error | None, places: list[bytes], newer: int, done: Applied) -> None:
         if not isinstance(error, StoreFullError):
             self._applied(error, newer, done)
             return
-        for place in changes:  # of the commits that fail with it, each forgets its own
+        for place in places:  # of the commits that fail with it, each forgets its own
             self._tallies.forget(partition_at(place))
         self.marks.read()
         self._cleared_at.clear()
         self.clearances.load()
-        self.on_missed(list(changes))
+        self.on_missed(places)
         done(error, 0)
 
     def remove(self, rows: Sequence[Row], done: Applied) -> None:

@@ -171,11 +171,12 @@ def test_what_never_arrived_is_asked_of_the_next_leader_as_another_operation(wor
     assert world.record.body == b"mine"
 
 
-def test_what_never_arrived_is_answered_by_what_another_stored(world: LeadWorld) -> None:
+def test_what_another_stored_is_no_answer_to_what_may_have_stood_before_it(world: LeadWorld) -> None:
     assert world.put_if_absent(b"first")
     world.faults = ["lost", "lost"]
     world.before = lambda _, request: world.depose() if world.faults == ["lost"] else None
-    assert not world.put_if_absent(b"second")
+    with pytest.raises(UnavailableError, match="never will be"):
+        world.put_if_absent(b"second")
     assert world.acts[-1].verb == Verb.CANCEL
     assert world.record.body == b"first"
 
