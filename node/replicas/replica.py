@@ -230,9 +230,7 @@ class Replica:
         try:
             return self.storage.get_many(places)
         except StoreDamagedError:
-            if len(places) == 1:
-                return [DAMAGED]
-            return [self._standing([place])[0] for place in places]
+            return [DAMAGED] if len(places) == 1 else [self._standing([each])[0] for each in places]
 
     def _merged(self, error: Error | None, places: list[bytes], newer: int, done: Applied) -> None:
         if not isinstance(error, StoreFullError):
