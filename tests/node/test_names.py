@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringdict.exception import Error, InvalidError, StoreFullError
+from ringdict.exception import Error, InvalidError, NoQuorumError, OutcomeUnknownError, StoreFullError
 from ringdict.node.replicas import names
 from ringdict.node.replicas.names import NONE, Known, Names, Row
 from ringdict.node.store import layout
 from ringdict.node.store.catalogue import Life, Record, dict_id
 from ringdict.node.store.transaction import DictGoneError
+from ringdict.node.world import NS_PER_S
 
 from .replicas import Cluster, Member, One
 
@@ -186,3 +187,57 @@ def test_members_that_tell_each_other_come_to_the_same_whatever_they_had_heard(
                 assert one.replica.cleared_at(known.dict_id) == 0
     for one, catalogue in zip(two, catalogues, strict=True):
         assert Names(one.world, one.storage, one.replica).digest == catalogue.digest
+
+
+# -- the end of a Dict ---------------------------------------------------------------------------
+
+
+def end(cluster: Cluster, member: Member, id_: bytes) -> tuple[Error | bool, float]:
+    """What is told, and after how many seconds."""
+    told: list[Error | bool] = []
+    member.exchange.end(id_, told.append)
+    began_ns = cluster.simulation.loop.now_ns
+    while not told:
+        cluster.run_for(0.01)
+    [outcome] = told
+    return outcome, (cluster.simulation.loop.now_ns - began_ns) / NS_PER_S
+
+
+def test_a_dict_has_ended_once_a_majority_knows_and_ends_once() -> None:
+    cluster = Cluster(5)
+    id_ = resolve(cluster, cluster[0], "d", record("d")).dict_id
+    with cluster.split(3, 4):
+        assert end(cluster, cluster[1], id_)[0] is True
+        assert sum(member.names.by_id(id_) == NONE for member in cluster) == 3
+        assert end(cluster, cluster[0], id_)[0] is False
+    cluster.run_for(10)
+    assert all(member.names.look_up("main", "d") == NONE for member in cluster)
+    assert resolve(cluster, cluster[4], "d", record("d")).dict_id == dict_id("main", "d", 1)
+
+
+def test_who_has_not_heard_of_a_dict_asks_the_others_before_it_ends_it() -> None:
+    cluster = Cluster(3)
+    id_ = dict_id("main", "d", 0)
+    rows = [
+        (layout.name_key("main", "d"), Life(0, exists=True).encode()),
+        (layout.DICT + id_, record("d").encode()),
+    ]
+    cluster[1].names.take(rows, lambda _: None)
+    assert end(cluster, cluster[0], id_)[0] is True
+    assert end(cluster, cluster[0], b"no dict.")[0] is False
+
+
+def test_a_minority_ends_no_dict_and_says_so() -> None:
+    cluster = Cluster(5)
+    id_ = resolve(cluster, cluster[0], "d", record("d")).dict_id
+    with cluster.split(0, 1):
+        outcome, _ = end(cluster, cluster[0], id_)  # it has not yet found out who is cut off
+        assert isinstance(outcome, OutcomeUnknownError)
+        cluster.run_for(30)
+        id_ = resolve(cluster, cluster[0], "e", record("e")).dict_id
+        outcome, took_s = end(cluster, cluster[0], id_)
+        assert isinstance(outcome, NoQuorumError)
+        assert took_s < 0.1
+        assert cluster[0].names.by_id(id_) != NONE
+    cluster.run_for(10)
+    assert all(member.names.look_up("main", "e").dict_id == id_ for member in cluster)
