@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ringdict.client import deciding, locking
+from ringdict.client import deciding
 from ringdict.client.instruction import Ask, Miss, Plan
 from ringdict.node.leaders.leader import Leaders
 from ringdict.node.leaders.leadership import Leadership
@@ -13,6 +13,7 @@ from ringdict.node.leaders.plain import PlainDone
 from ringdict.node.leaders.plane import PlainPlane
 from ringdict.node.leaders.shelf import Chosen
 from ringdict.node.leaders.showing import Showing
+from ringdict.node.store.grant import Abandon
 from ringdict.node.store.layout import DICT_ID_BYTES
 from ringdict.node.world import Changes, Done, Storage, World
 from ringdict.sim.atomicclient import AtomicClient
@@ -22,6 +23,7 @@ from ringdict.sim.atomicscenario import (
     WatchedLeading,
 )
 from ringdict.sim.clusterscenario import ClusterScenario
+from ringdict.sim.history import Operation
 from ringdict.sim.mutant import Mutant
 
 # -- of a node -------------------------------------------------------------------------------------
@@ -126,12 +128,6 @@ def asks_anew(one: deciding.Deciding, _deadline_s: float) -> Plan[None]:
     yield
 
 
-def walks_away(*_arguments: object) -> Plan[bool]:
-    """Whoever is interrupted says that he holds nothing, and asks nobody."""
-    return False
-    yield
-
-
 class WrongClient(AtomicClient):
     """One of whose plans a function is wrong."""
 
@@ -151,12 +147,17 @@ class AsksAnewClient(WrongClient):
     """Does not cancel what may have happened before it asks for it anew."""
 
 
-class WalksAwayClient(WrongClient):
-    """Does not cancel a lock that it may be granted after it was interrupted."""
+class WalksAwayClient(AtomicClient):
+    """Interrupted while it takes a lock, it says that it holds nothing, and asks nobody."""
 
-    module = locking
-    name = "_abandon"
-    wrong = staticmethod(walks_away)
+    def _abandon(self, taking: Operation, key: str, word: str, operation: Abandon) -> None:
+        del operation
+        if not self.bell.rung:
+            self.history.give_up(taking, "interrupted")
+            noted = self.history.invoke(self.world.identity.address, "let-go", key, word)
+            self._bury()
+            self.history.ok(noted, False)
+            self._think()
 
 
 class BelievesAnyRefusal(AtomicClient):
@@ -224,6 +225,6 @@ MUTANTS: Mapping[str, Mutant] = {
     "OwnPlainValue": Mutant(seeds_max=8, check=SHOWN),
     "Unsettled": Mutant(seeds_max=2, check="NoFork"),
     "AskedAnew": Mutant(seeds_max=2, check=LINEARIZABLE),
-    "WalkedAway": Mutant(seeds_max=2, check=LINEARIZABLE),
+    "WalkedAway": Mutant(seeds_max=2, check="NoGhost"),
     "NothingWasSent": Mutant(seeds_max=2, check=LINEARIZABLE),
 }

@@ -30,6 +30,35 @@ def test_the_right_core_holds(profile: str) -> None:
     assert total.statuses["ok"] > 50
 
 
+PROFILES = ("default", "harsh", "bridge")
+"""As bad as is promised: 15 % loss, 20 % doubles, nodes that not all others reach."""
+
+
+def failures(profile: str, seeds: range) -> list[tuple[int, object]]:
+    """Which of these seeds fail, and how."""
+    outcomes = run_batch(Batch(PLACE, seeds, profile), jobs=1)
+    return [(each.plan.seed, each.failure) for each in outcomes if each.failure is not None]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_few_seeds_hold(profile: str) -> None:
+    assert failures(profile, range(4, 12)) == []
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_five_hundred_seeds_hold(profile: str) -> None:
+    assert failures(profile, range(12, 178)) == []
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(7_200)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_three_thousand_seeds_hold(profile: str) -> None:
+    assert failures(profile, range(1_000)) == []
+
+
 SLOW = {
     "BelowPromise",
     "NoPrev",
