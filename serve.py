@@ -344,9 +344,12 @@ def _plain(_logger: object, _name: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
+_TRACE: Final = logging.getLogger(f"{__package__}.trace")
+
+
 def trace_to_log(event: str, facts: Mapping[str, object]) -> None:
     """What a node notes of itself, in the log."""
-    log = logging.getLogger(f"{__package__}.trace")
+    log = _TRACE
     level = logging.INFO if event in EVENTS_SHOWN else logging.DEBUG
     if log.isEnabledFor(level):
         log.log(

@@ -258,6 +258,27 @@ STORAGE_MAP_BYTES_MAX = TIB
 """Address space of a node's storage: what a node decides by is small, so it begins small and doubles. Only
 one process maps it, which makes growing cheap."""
 
+LOG_FILE_BYTES = 4 * MIB
+"""Of each of the two files of a storage's log (node/disk/synclog.py): some eight thousand small commits, of
+which LMDB then gets the outcome in one transaction. Twice as much is held in memory at the most."""
+
+LOG_RECORD_BYTES_MAX = MIB
+"""Of one write to the log. What is more goes to LMDB itself: it would be written twice otherwise."""
+
+SYNC_IN_TURN_S_MAX = 0.001
+"""While a sync of the log takes no longer, on the average of the last ones (LOG_MEMORY_TRIES), a node
+waits for it in its own thread: handing it to another and hearing of it costs more. What is slower goes to a
+thread, so that neither reads nor heartbeats wait for a slow disk."""
+
+LOG_MEMORY_TRIES = 8
+"""How many syncs the average goes over: one that takes 10 ms is enough to send the next to a thread."""
+
+LOG_TRIES = 64
+"""Of so many writes to a log that is slow, one is waited for in the node's own thread all the same."""
+
+LOG_TURN_BYTES_MAX = 256 * KIB
+"""Written to the log in a node's own thread. What is more goes to a thread, however fast the disk is."""
+
 TURN_WRITE_BYTES_MAX = MIB
 """Written in a node's own thread at the end of a turn: about a millisecond. What is more goes to a thread."""
 

@@ -269,6 +269,10 @@ class TrioWorld:
         """For storages: see `Home`."""
         self._turn.at_end(call)
 
+    def after_flush(self, call: Callable[[], None]) -> None:
+        """For storages: see `Home`."""
+        self._turn.after_flush(call)
+
     def has_unsent(self) -> bool:
         """Whether answers wait for clients to take them: not yet the moment to end."""
         return self._board.has_unsent()
@@ -334,6 +338,7 @@ class TrioWorld:
             self._board.flush()
             if self._turn.has_ended:
                 return
+            self._turn.go_on()
 
 
 async def run_process(factory: Factory, surroundings: Surroundings) -> str | None:

@@ -24,6 +24,11 @@ class Home(Protocol):
         in the process's thread; outside of a turn it is the next one's end, which comes at once."""
         ...
 
+    def after_flush(self, call: Callable[[], None], /) -> None:
+        """The same, once all that the process sent in this turn has left: for what takes long enough that
+        others had better begin with theirs meanwhile."""
+        ...
+
 
 class Turns(Protocol):
     """What a carrier that looks after a whole turn is given of its world."""
@@ -52,25 +57,36 @@ class Turns(Protocol):
 class Turn:
     """What is put off until the present turn ends."""
 
-    __slots__ = ("_calls",)
+    __slots__ = ("_calls", "_late")
 
     def __init__(self) -> None:
         self._calls: deque[Callable[[], None]] = deque()
+        self._late: deque[Callable[[], None]] = deque()
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Put something off."""
         self._calls.append(call)
 
+    def after_flush(self, call: Callable[[], None]) -> None:
+        """Put something off until frames have left."""
+        self._late.append(call)
+
     @property
     def has_ended(self) -> bool:
         """Whether nothing is put off."""
-        return not self._calls
+        return not self._calls and not self._late
 
     def forget(self) -> None:
         """Let nothing of it be done."""
         self._calls.clear()
+        self._late.clear()
 
     def end(self) -> None:
         """Do all that was put off, and what that puts off."""
         while self._calls:
             self._calls.popleft()()
+
+    def go_on(self) -> None:
+        """Frames have left: do what waited for that, until there are new ones."""
+        while self._late and not self._calls:
+            self._late.popleft()()

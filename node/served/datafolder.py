@@ -22,11 +22,15 @@ from ..network.turn import Home
 from ..world import Address, Storage
 from .entriesstorage import EntriesStorage
 from .lmdbstorage import LmdbStorage
+from .loggedstorage import LoggedStorage
 from .servedstore import ServedStore
 from .statuspage import START_BYTES, StatusPage
 
 LOCK = "node.lock"
 """Held by the node that serves the folder."""
+
+CONSENSUS = "consensus"
+"""The storage of what a node promised and accepted: whoever waits for it waits for a sync."""
 
 
 class OpenStorage(Storage, Protocol):
@@ -65,6 +69,8 @@ class DataFolder:
                 store.close()
                 raise
             return EntriesStorage(store, home)
+        if name == CONSENSUS:
+            return LoggedStorage(self._folder / name, home)
         storage = LmdbStorage(self._folder / name, durability, home.post)
         if name == STORAGE:
             self._identity = storage

@@ -32,7 +32,7 @@ from ..store.entry import VERSION_AT
 from ..store.layout import SYSTEM
 from ..store.transaction import PAGE_SHIFT, WriteTransaction
 from ..world import ANY_BYTES, Changes, Done
-from .lmdbstorage import entries_between
+from .lmdbtree import entries_between
 from .overlay import Overlay
 from .servedstore import ServedStore
 

@@ -3,33 +3,19 @@
 `get` and `scan` answer at once, from LMDB's memory map with what is still waiting on top. The thread takes
 all commits that wait into one transaction, so that many share one sync (group commit), and tells the process
 of them through `post`, in the process's own thread.
-
-Rules of this file:
-1. LMDB's handle is used by two threads: reads by the process's, writes by the writer's. `_mapping` is held
-   while a transaction of either is open that a growing map must not meet.
-2. LMDB's exceptions end here.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import lmdb
-
-from ...exception import Error, StoreDamagedError, StoreFullError
-from ..config import (
-    GROUP_REQUESTS_MAX,
-    STORAGE_KEY_BYTES_MAX,
-    STORAGE_MAP_BYTES,
-    STORAGE_MAP_BYTES_MAX,
-    STORAGE_VALUE_BYTES_MAX,
-)
-from ..disk import complaint
-from ..disk.datafile import DAMAGE
+from ...exception import Error, StoreFullError
+from ..config import GROUP_REQUESTS_MAX, STORAGE_KEY_BYTES_MAX, STORAGE_VALUE_BYTES_MAX
 from ..disk.durability import Durability
 from ..world import ANY_BYTES, Changes, Done
+from .lmdbtree import LmdbTree, Rows
 from .overlay import Overlay
 
 Post = Callable[[Callable[[], None]], None]
@@ -40,12 +26,9 @@ class LmdbStorage:
     """Keeps the contract of `Storage` (node/world.py). Its methods belong to one thread."""
 
     def __init__(self, folder: Path, durability: Durability, post: Post) -> None:
-        self._folder = folder
-        self._fsync = durability is Durability.FSYNC
         self._post = post
         self._overlay = Overlay()
-        self._mapping = threading.Lock()
-        self._environment = self._open()
+        self._tree = LmdbTree(folder, fsync=durability is Durability.FSYNC)
         self._ready = threading.Condition()
         self._group: list[Changes] | None = None
         self._closing = False
@@ -56,29 +39,12 @@ class LmdbStorage:
         )
         self._thread.start()
 
-    def _open(self) -> lmdb.Environment:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            environment = lmdb.open(
-                str(self._folder), map_size=STORAGE_MAP_BYTES, sync=self._fsync, max_spare_txns=1
-            )
-            if self._fsync:
-                environment.sync(True)  # what is found may have come from a process that died before its sync
-            return environment
-        except (lmdb.Error, OSError) as error:
-            raise self._translated(error) from error
-
     # -- the process's thread ----------------------------------------------------------------------
 
     def get(self, key: bytes) -> bytes | None:
         if key in self._overlay:
             return self._overlay.get(key)
-        try:
-            with self._mapping, self._environment.begin() as transaction:
-                value: bytes | None = transaction.get(key)
-                return value
-        except lmdb.Error as error:
-            raise self._translated(error) from error
+        return self._tree.get(key)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
@@ -86,13 +52,10 @@ class LmdbStorage:
     def scan(
         self, first: bytes, end: bytes, count_max: int, bytes_max: int = ANY_BYTES
     ) -> list[tuple[bytes, bytes]]:
-        try:
-            with self._mapping, self._environment.begin() as transaction:
-                return self._overlay.merge(
-                    first, end, count_max, entries_between(transaction, first, end), bytes_max
-                )
-        except lmdb.Error as error:
-            raise self._translated(error) from error
+        def laid(rows: Rows) -> list[tuple[bytes, bytes]]:
+            return self._overlay.merge(first, end, count_max, rows, bytes_max)
+
+        return self._tree.page(first, end, laid)
 
     def commit(self, changes: Changes, done: Done) -> None:
         for key, value in changes.items():
@@ -132,7 +95,7 @@ class LmdbStorage:
             self._ready.notify()
         if self._thread is not threading.current_thread():
             self._thread.join()
-        self._environment.close()
+        self._tree.close()
 
     # -- the writer's thread -----------------------------------------------------------------------
 
@@ -143,64 +106,7 @@ class LmdbStorage:
                 group, self._group = self._group, None
             if group is None:
                 return
-            self._finish_in_process(len(group), self._write(group))
+            self._finish_in_process(len(group), self._tree.write(group))
 
     def _finish_in_process(self, count: int, error: Error | None) -> None:
         self._post(lambda: self._finished(count, error))
-
-    def _write(self, group: list[Changes]) -> Error | None:
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    for changes in group:
-                        _apply(transaction, changes)
-                return None
-            except lmdb.MapFullError as error:
-                problem: Exception | None = self._grow(error)
-            except lmdb.Error as error:
-                problem = error
-            if problem is not None:
-                return self._translated(problem)
-
-    def _grow(self, full: lmdb.Error) -> Exception | None:
-        """Double the map; what is wrong if that cannot be."""
-        size_bytes = self._environment.info()["map_size"]
-        if size_bytes >= STORAGE_MAP_BYTES_MAX:
-            return full
-        try:
-            with self._mapping:
-                self._environment.set_mapsize(2 * size_bytes)
-        except (lmdb.Error, MemoryError, OverflowError) as error:
-            return error
-        return None
-
-    def _translated(self, error: Exception) -> Error:
-        if isinstance(error, DAMAGE):
-            return StoreDamagedError(f"the storage in {self._folder} is damaged ({error})")
-        if isinstance(error, lmdb.MapFullError):
-            return StoreFullError(f"the storage in {self._folder} has reached {STORAGE_MAP_BYTES_MAX} bytes")
-        if isinstance(error, lmdb.Error):
-            return complaint.of_lmdb(error, self._folder)
-        if isinstance(error, OSError):
-            return complaint.of_system(error, self._folder)
-        return StoreFullError(f"the storage in {self._folder} gets no more address space (see `ulimit -v`)")
-
-
-def _apply(transaction: lmdb.Transaction[bytes], changes: Changes) -> None:
-    for key, value in changes.items():
-        if value is None:
-            transaction.delete(key)
-        else:
-            transaction.put(key, value)
-
-
-def entries_between(
-    transaction: lmdb.Transaction[bytes], first: bytes, end: bytes
-) -> Iterator[tuple[bytes, bytes]]:
-    """What stands from `first` on, before `end`, in ascending order."""
-    with transaction.cursor() as cursor:
-        if cursor.set_range(first):
-            for key, value in cursor:
-                if key >= end:
-                    return
-                yield key, value

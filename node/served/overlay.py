@@ -5,9 +5,9 @@ Both storages, the real and the simulated, are a durable map under one of these.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from ...exception import Error
@@ -110,27 +110,66 @@ class Overlay:
         bytes_max: int = ANY_BYTES,
     ) -> list[tuple[bytes, bytes]]:
         """A scan: `below` are the entries on disk from `first` on, ascending and before `end`."""
-        size_bytes = 0
         page: list[tuple[bytes, bytes]] = []
-        fresh = self.keys(first, end)
-        fresh.reverse()
-        for key, value in below:
-            while fresh and fresh[-1] < key and len(page) < count_max:
-                self._append(page, fresh.pop())
-            if len(page) >= count_max:
-                return page
-            if fresh and fresh[-1] == key:
-                self._append(page, fresh.pop())
-            else:
-                page.append((key, value))
-                size_bytes += len(value)
-                if size_bytes >= bytes_max:
-                    return page
-        while fresh and len(page) < count_max:
-            self._append(page, fresh.pop())
-        return page[:count_max]
-
-    def _append(self, page: list[tuple[bytes, bytes]], key: bytes) -> None:
-        value = self._latest[key][1]
-        if value is not None:
+        size_bytes = 0
+        for key, value in islice(self.over(first, end, below), count_max):
             page.append((key, value))
+            size_bytes += len(value)
+            if size_bytes >= bytes_max:
+                break
+        return page
+
+    def over(
+        self, first: bytes, end: bytes, below: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """`below` with what is in here on top."""
+        keys = self.keys(first, end)
+        return lay(keys, {key: self._latest[key][1] for key in keys}, below)
+
+
+def lay(
+    keys: Sequence[bytes], changes: Changes, below: Iterable[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Rows, ascending, with changes on top of them. `keys`: those of the changes, ascending."""
+    at = 0
+    for key, value in below:
+        while at < len(keys) and keys[at] < key:
+            changed = changes[keys[at]]
+            if changed is not None:
+                yield keys[at], changed
+            at += 1
+        if at < len(keys) and keys[at] == key:
+            changed = changes[key]
+            if changed is not None:
+                yield key, changed
+            at += 1
+        else:
+            yield key, value
+    for key in islice(keys, at, None):
+        changed = changes[key]
+        if changed is not None:
+            yield key, changed
+
+
+class Layer:
+    """Changes that are on disk already, but not where they are looked for."""
+
+    __slots__ = ("_keys", "changes")
+
+    def __init__(self) -> None:
+        self.changes: Changes = {}
+        self._keys: list[bytes] = []
+
+    def add(self, changes: Changes) -> None:
+        """Put changes on top."""
+        for key in changes:
+            if key not in self.changes:
+                insort(self._keys, key)
+        self.changes.update(changes)
+
+    def over(
+        self, first: bytes, end: bytes, below: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """`below` with what is in here on top."""
+        keys = self._keys[bisect_left(self._keys, first) : bisect_left(self._keys, end)]
+        return lay(keys, self.changes, below)

@@ -11,7 +11,7 @@ import pytest
 
 from ringdict.exception import Error, StoreDamagedError, StoreFullError, UnavailableError
 from ringdict.node.disk.durability import Durability
-from ringdict.node.served import lmdbstorage
+from ringdict.node.served import lmdbtree
 from ringdict.node.served.lmdbstorage import LmdbStorage
 from ringdict.node.world import Changes
 
@@ -33,7 +33,7 @@ class Desk:
 
 
 def test_the_map_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lmdbstorage, "STORAGE_MAP_BYTES", 1 << 20)
+    monkeypatch.setattr(lmdbtree, "STORAGE_MAP_BYTES", 1 << 20)
     desk = Desk(tmp_path / "s")
     for number in range(12):
         assert desk.commit({b"%d" % number: bytes(1 << 19)}) is None
@@ -76,14 +76,14 @@ class Failing:
 def test_a_commit_that_fails_says_what_it_means(tmp_path: Path, error: Exception, kind: type[Error]) -> None:
     desk = Desk(tmp_path / "s")
     assert desk.commit({b"k": b"before"}) is None
-    real = desk.storage._environment
-    desk.storage._environment = Failing(error, real)  # type: ignore[assignment]
+    real = desk.storage._tree.environment
+    desk.storage._tree.environment = Failing(error, real)  # type: ignore[assignment]
     assert isinstance(desk.commit({b"k": b"lost"}), kind)
     if not isinstance(error, lmdb.MapFullError):
         for read in (lambda: desk.storage.get(b"k"), lambda: desk.storage.scan(b"", b"z", 1)):
             with pytest.raises(kind):
                 read()
-    desk.storage._environment = real
+    desk.storage._tree.environment = real
     after = desk.commit({b"k": b"after"})
     if kind is StoreFullError:  # nothing was written, and the next is taken
         assert after is None

@@ -49,6 +49,9 @@ class Desk:
     def at_turn_end(self, call: Callable[[], None], /) -> None:
         self.put_off.append(call)
 
+    def after_flush(self, call: Callable[[], None], /) -> None:
+        self.put_off.append(call)
+
     def end_turn(self) -> None:
         while self.put_off:
             self.put_off.pop(0)()

@@ -12,7 +12,7 @@ import pytest
 from ringdict.exception import Error, StoreFullError
 from ringdict.node.config import DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX
 from ringdict.node.disk.durability import Durability
-from ringdict.node.served import datafolder, lmdbstorage
+from ringdict.node.served import datafolder, lmdbtree
 from ringdict.node.served.servedstore import ServedStore
 from ringdict.node.world import NS_PER_MS, NS_PER_S, Address, Identity, World
 
@@ -227,8 +227,8 @@ def test_a_commit_is_there_whole_or_not_at_all(worlds: Worlds, name: str) -> Non
 def test_a_full_disk_takes_nothing_and_what_is_seen_goes_back(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(lmdbstorage, "STORAGE_MAP_BYTES", 1 << 20)
-    monkeypatch.setattr(lmdbstorage, "STORAGE_MAP_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(lmdbtree, "STORAGE_MAP_BYTES", 1 << 20)
+    monkeypatch.setattr(lmdbtree, "STORAGE_MAP_BYTES_MAX", 1 << 20)
     monkeypatch.setattr(datafolder, "ServedStore", partial(ServedStore, store_bytes_max=1 << 20))
     errors: list[Error | None] = []
     seen: list[bytes | None] = []
