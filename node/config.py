@@ -366,6 +366,13 @@ ACCEPTS_MAX = 64
 EVENTS_MAX = 256
 """Ready sockets served in one turn: some milliseconds, then what was put off has its turn."""
 
+COLLECT_YOUNG_OBJECTS_MAX = 20_000
+"""Objects that Python's garbage collector lets a node make before it looks at them: about a millisecond's
+work every second under load. A node makes next to no cycles."""
+
+COLLECT_OLDER_TRIES = 20
+"""Of so many looks at young objects, one goes over those that outlived one, too."""
+
 SERVE_S_MAX = 0.005
 """How long the connections may keep the event loop to themselves while there is ever more to do. Timers and
 datagrams are looked after meanwhile; what waits are signals and new connections to other nodes."""
@@ -396,7 +403,7 @@ LINGER_TRIES = 32
 """While lingers do not pay one of so many turns lingers, to find out whether they would by now: that costs
 about one microsecond a turn."""
 
-NAP_S = 0.001
+NAP_S = 0.003
 """After a turn that served, sleep for so long before Trio is let in: whoever waits for Trio (signals, new
 connections to other nodes) waits that much longer. Epoll counts in milliseconds."""
 

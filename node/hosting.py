@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +50,8 @@ class Hosting:
     ready_file: Path | None = None
     #: What systemd listens at; "": nobody does.
     notify_socket: str = ""
+    #: Called each time that the node has become ready.
+    became_ready: Callable[[], None] = field(default=lambda: None, kw_only=True)
 
 
 async def host(
@@ -141,6 +143,7 @@ class _Host:
             log.info("ready")
             self._write_file(self._surroundings.credentials.address)
             self._notify("READY=1")
+            self._hosting.became_ready()
         else:
             self._remove_file()
 
