@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
+from ringdict.node.network import bus
+from ringdict.node.network.message import Message
+from ringdict.node.network.wire import encode
 from ringdict.ring.partition import dict_seed, key_hash
 from ringdict.sim.network import Noise
 
-from .repairtrial import HEAL_S, NODES, PARTITIONS, RepairCluster, Trial, WatchedNode, rows_of
+from .keepers import PARTITIONS, Cluster
+from .repairtrial import HEAL_S, NODES, RepairCluster, Trial, WatchedNode, rows_of
 
 KEYS = 10_000
 STEP_S = 0.25
@@ -59,3 +65,24 @@ def test_ten_thousand_keys_are_equal_within_ten_seconds_of_the_heal(*, hints_los
         healed_s += STEP_S
         assert healed_s <= HEAL_S, f"{unequal(cluster)} of {differing} partitions are not equal"
     print(f"{differing} partitions equal {healed_s} s after the heal")
+
+
+def test_replicas_that_are_equal_cost_less_than_a_hundred_bytes_a_second_and_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster()
+    cluster.run_for(10)
+    sizes: Counter[str] = Counter()
+
+    def counting(message: Message) -> bytes:
+        frame = encode(message)
+        sizes[type(message).__name__] += len(frame)
+        return frame
+
+    monkeypatch.setattr(bus, "encode", counting)
+    cluster.run_for(60)
+    pairs = 3
+    assert sizes["AskRoot"], "they do compare"
+    assert not sizes["AskSums"]
+    assert not sizes["AskPlaces"]
+    assert (sizes["AskRoot"] + sizes["Root"]) / (60 * pairs) <= 100
