@@ -147,7 +147,7 @@ def _unlike(nodes: Sequence[Node], leader: Node, partition: int, name: tuple[byt
         shown = 0 if read.entry is None else read.entry.version
         if seen.body is not None and shown < seen.version:
             return f"{seen.body!r} was decided as {seen.version}, and an owner shows {shown}"
-        if seen.body is None and 0 < shown <= seen.hidden:
+        if seen.body is None and 0 < shown < seen.hidden:  # of the same instant a plain put stands above
             return f"it was removed as {seen.hidden}, and an owner shows {shown}"
     return None
 

@@ -222,7 +222,6 @@ MUTANTS: Mapping[str, Mutant] = {
     "Hasty": Mutant(seeds_max=2, check="SaidIsDurable"),
     "NothingShown": Mutant(seeds_max=2, check=SHOWN),
     "ClearsNotShown": Mutant(seeds_max=12, check=SHOWN),
-    "OwnPlainValue": Mutant(seeds_max=8, check=SHOWN),
     "Unsettled": Mutant(seeds_max=2, check="NoFork"),
     "AskedAnew": Mutant(seeds_max=2, check=LINEARIZABLE),
     "WalkedAway": Mutant(seeds_max=2, check="NoGhost"),
