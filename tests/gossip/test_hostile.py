@@ -49,13 +49,16 @@ NAMES = ("a", "b", "c")
 
 ids = st.sampled_from([ME, *map(node_id, ("a", "b", "c", "x", "y"))])
 small = st.one_of(st.integers(0, 4), st.sampled_from([2**32, 2**33, 2**52, 2**60, 2**63, 2**64 - 1]))
+texts = st.text(max_size=8)  # at most 32 bytes, as a version is; a letter cannot carry more than 255
 records = st.builds(
     Record,
     ids,
     small,
     small,
     st.sampled_from(Status),
-    st.builds(Profile, st.sampled_from(["a:7000", "me:7000", "x:1"]), metadata=st.binary(max_size=2)),
+    st.builds(
+        Profile, st.sampled_from(["a:7000", "me:7000", "x:1"]), texts, texts, texts, st.binary(max_size=2)
+    ),
 )
 forgeries: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ping, small, ids, small, st.builds(Ring, small, small)),
