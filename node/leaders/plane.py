@@ -5,7 +5,8 @@ Rules of this file:
 1. An entry that an atomic operation left is the shadow of a record, and no plain value: but where no record
    is (it was written by an embedded store), it counts as one.
 2. What cannot be seen (deleted, expired) is absent; stamps are given above it all the same.
-3. Of a damaged entry nobody knows: another owner has it whole, or a put-if-absent is refused.
+3. Of a damaged entry nobody knows: another owner has it whole, or a put-if-absent is refused. Whoever has it
+   damaged does not count for one who has nothing, unless there is no other owner.
 4. A majority has the newest value before anybody is told of it: those who answered with less get it.
 """
 
@@ -131,14 +132,20 @@ class _Reading:
     def begin(self) -> None:
         """Ask all."""
         plane = self._plane
-        mine = plane._replica.rows([self._place])
         for node in self._owners:
             if node == plane._me:
-                self._told[node] = mine[0][1] if mine else NOTHING
+                self._tell_own(node)
             else:
                 self._ask(node)
         self._judge()
         plane._world.call_after(READ_NS, self._give_up)
+
+    def _tell_own(self, node: NodeId) -> None:
+        """What this node has; nothing is told of an entry that is damaged, or too large to travel."""
+        replica = self._plane._replica
+        mine = replica.rows([self._place])
+        if mine or len(self._owners) == 1 or replica.storage.get(self._place) is None:
+            self._told[node] = mine[0][1] if mine else NOTHING
 
     def _give_up(self) -> None:
         if not self._over:

@@ -15,26 +15,30 @@ from .record import bucket_of
 
 class Untold:
     """One node's, of the time since its process began. What is from before is shown anew by its leader
-    (node/leaders/reshowing.py)."""
+    (node/leaders/reshowing.py).
 
-    def __init__(self) -> None:
-        self._names: dict[int, set[bytes]] = {}
-        self._count = 0
+    What nobody told in a long while was told and that was lost, mostly, and is shown since replicas compare:
+    the oldest names give way to new ones."""
+
+    def __init__(self, names_max: int = UNTOLD_NAMES_MAX) -> None:
+        self._max = names_max
+        self._names: dict[int, dict[bytes, None]] = {}
+        #: All of them, the oldest first.
+        self._order: dict[tuple[int, bytes], None] = {}
 
     def accepted(self, partition: int, name: bytes) -> None:
         """That was accepted."""
-        if self._count < UNTOLD_NAMES_MAX:
-            names = self._names.setdefault(partition, set())
-            before = len(names)
-            names.add(name)
-            self._count += len(names) - before
+        self._order.pop((partition, name), None)
+        self._order[partition, name] = None
+        self._names.setdefault(partition, {})[name] = None
+        if len(self._order) > self._max:
+            self.told(*next(iter(self._order)))
 
     def told(self, partition: int, name: bytes) -> None:
         """What is there now is known to be chosen, and was shown."""
         names = self._names.get(partition)
         if names is not None and name in names:
-            names.remove(name)
-            self._count -= 1
+            del names[name], self._order[partition, name]
             if not names:
                 del self._names[partition]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringdict.client import atomic, locking, reading, removing, scanning
-from ringdict.client.config import LOCK_NOTICE_S, REFUSED_HOLDERS_MAX
+from ringdict.client.config import LOCK_NOTICE_S
 from ringdict.client.instruction import Ask, Miss, Together
 from ringdict.client.instruction import Wait as Pause
 from ringdict.exception import (
@@ -207,6 +207,34 @@ def test_who_does_not_lead_any_more_says_so_and_the_next_one_is_asked(world: Lea
     before, bounced, again = world.acts
     assert bounced.operation_id == again.operation_id != before.operation_id
     assert bounced.ballot < again.ballot
+
+
+def test_what_its_leader_did_not_carry_out_is_asked_of_the_next_without_a_cancel(world: LeadWorld) -> None:
+    world.faults = ["lost"]
+    count = iter(range(99))
+
+    def depose(_: Node, request: Request) -> None:
+        if isinstance(request, Act) and next(count) == 0:
+            world.depose()
+
+    world.before = depose
+    assert world.put_if_absent()
+    assert Verb.CANCEL not in [act.verb for act in world.acts]
+
+
+def test_a_read_whose_leader_is_gone_is_another_operation_at_the_next(world: LeadWorld) -> None:
+    world.put_if_absent()
+    leader = world.nodes.deciders.leader(world.partition)[0]
+    world.faults = ["depose"]
+    began_s, before = world.now_s, len(world.acts)
+
+    def vanish(_: Node, request: Request) -> None:
+        leader.is_reachable = not (isinstance(request, Greet) and len(world.acts) > before)
+
+    world.before = vanish
+    assert world.run(atomic.get(world.session, DICT, KEY)).body == b"mine"
+    assert len({act.operation_id for act in world.acts[before:]}) == len(world.acts) - before > 1
+    assert world.now_s - began_s < world.session.timeout_s / 2
 
 
 def test_that_another_attempt_was_not_carried_out_is_not_believed(world: LeadWorld) -> None:
@@ -462,17 +490,6 @@ def test_whoever_waits_while_nobody_leads_waits_no_longer_for_that(world: LeadWo
     began_s = world.now_s
     world.run(locking.wait_for(world.session, DICT, LOCK, other, 0.3))
     assert began_s < world.now_s < began_s + 1
-
-
-def test_those_who_were_refused_a_lock_and_went_away_are_forgotten(world: LeadWorld) -> None:
-    """Each try that did not wait left its holder behind for good."""
-    world.do(Acquire(LOCK, HOLDER, 0, b""))
-    leads = world.session.leads
-    for number in range(REFUSED_HOLDERS_MAX + 10):
-        assert world.do(Acquire(LOCK, number.to_bytes(16, "big"), 0, b"")) is None
-    remembered = [leads.refused(number.to_bytes(16, "big")) for number in range(REFUSED_HOLDERS_MAX + 10)]
-    assert remembered[:10] == [0] * 10
-    assert all(remembered[10:])
 
 
 def test_whoever_is_interrupted_while_he_takes_a_lock_does_not_have_it(world: LeadWorld) -> None:

@@ -7,11 +7,12 @@ import pytest
 from ringdict.node.leaders.ballot import NO_BALLOT, Ballot, Order
 from ringdict.node.leaders.grantclock import GrantClock
 from ringdict.node.leaders.leaderconfig import GRANTS_MAX, QUEUE_REQUESTS_MAX
-from ringdict.node.leaders.record import Record
+from ringdict.node.leaders.plane import place_of
+from ringdict.node.leaders.record import Record, name_of
 from ringdict.node.leaders.successor import successor
 from ringdict.node.leaders.verdict import Change, find, never, see
 from ringdict.node.network.leadermessage import Act, Clear, Verb
-from ringdict.node.network.message import Reason, Refused, Reply
+from ringdict.node.network.message import Reason, Refused, Reply, Written
 from ringdict.node.world import NS_PER_S
 
 from .leading import KEY, Cluster
@@ -97,3 +98,24 @@ def test_a_second_cancel_of_what_may_have_been_forgotten_says_what_the_first_one
     again = never(cancel, second)
     assert again is not None
     assert again.version == 77
+
+
+def test_of_a_damaged_entry_its_own_node_does_not_know_that_nothing_is_there(cluster: Cluster) -> None:
+    """With one other owner that had missed the put, "nothing" was what a majority had."""
+    assert isinstance(cluster.put(b"plain"), Written)
+    leader = cluster.number_of(cluster.wait_ballot().node)
+    place = place_of(cluster.partition(), name_of(cluster.dict_id, KEY))
+    whole = cluster.node(leader).keeping.replica.storage.get(place)
+    assert whole is not None
+    lagging = (leader + 1) % 3
+    damaged = whole[:-1] + bytes([whole[-1] ^ 1])
+    for host in cluster.hosts:
+        host.validates = False  # sums are not those of what is there any more
+    for number, raw in ((leader, damaged), (lagging, None)):
+        cluster.node(number).keeping.replica.storage.commit({place: raw}, lambda _error: None)
+    good = next(number for number in range(3) if number not in (leader, lagging))
+    apart = {cluster.hosts[leader].address}, {cluster.hosts[good].address}
+    with cluster.simulation.network.partition(*apart):
+        reply = cluster.act(Verb.POP, via=leader)
+    assert isinstance(reply, Refused)
+    assert reply.reason == Reason.NO_QUORUM
