@@ -286,10 +286,10 @@ PAGE_SHOWN_BYTES_MAX = 3 * KIB
 """What a node shows to the clients on its host: one page of memory, and a bit for each partition fits
 well."""
 
-PAGE_SHOWN_INTERVAL_S = 0.2
+PAGE_SHOWN_INTERVAL_S = 0.25
 """A node shows its page again so often: it costs a word of memory."""
 
-PAGE_LOOK_SHOWINGS = 5
+PAGE_LOOK_SHOWINGS = 4
 """What is on the page is put together anew once in so many showings, a second: that takes half a millisecond.
 Whatever must not be read any more is put on it at once."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exception import ProtocolError
+from .beat import until_beat_ns
 from .config import MOVE_RATE_BYTES_S, PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from .disk.durability import Durability
 from .network.bus import Bus
@@ -121,7 +122,7 @@ class Keeping:
         self._handlers: dict[type[Request], Handler] = {}
         for part in (self.desk, self.purger, self.exchange, self.ephemerals, self.coordinator, self.service):
             self.add_handlers(part.handlers())
-        world.call_after(PROBE_NS, self._probe)
+        world.call_after(until_beat_ns(world, PROBE_NS), self._probe)
 
     def add_handlers(self, handlers: dict[type[Request], Handler]) -> None:
         """Let a part answer its kinds of requests."""
@@ -170,7 +171,7 @@ class Keeping:
 
     def _probe(self) -> None:
         """Try the peers that were taken for unreachable, so that no write has to."""
-        self._world.call_after(PROBE_NS, self._probe)
+        self._world.call_after(until_beat_ns(self._world, PROBE_NS), self._probe)
         view = self.view
         if view is None:
             return

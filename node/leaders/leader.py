@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from ...exception import StoreDamagedError
+from ..beat import until_beat_ns
 from ..network.bus import Bus, Directory
 from ..network.leadermessage import (
     Accepted,
@@ -58,7 +59,8 @@ from .round import Rounds
 from .shelf import Apply, Chosen
 
 _TICK_NS = int(TICK_S * NS_PER_S)
-_BEAT_NS = int(HEARTBEAT_S * NS_PER_S)
+_BEAT_NS = int((HEARTBEAT_S - TICK_S / 2) * NS_PER_S)
+"""Sent at the tick that is nearest: one tick is a little later than another."""
 _STICKY_NS = int(STICKY_S * NS_PER_S)
 _RESIGN_NS = int(RESIGN_S * NS_PER_S)
 _RANK_NS = int(RANK_WAIT_S * NS_PER_S)
@@ -122,7 +124,7 @@ class Leaders:
         self._backoff_ns: dict[int, int] = {}
         self.handover = Handover(self)
         self._lessons = Lessons(self.me, self.say, self.later)
-        self.later(_TICK_NS, self._tick)
+        self.at_beat(_TICK_NS, self._tick)
 
     # -- the ring ----------------------------------------------------------------------------------
 
@@ -295,7 +297,7 @@ class Leaders:
         return self.heartbeats.claims(node, partition)
 
     def _tick(self) -> None:
-        self.later(_TICK_NS, self._tick)
+        self.at_beat(_TICK_NS, self._tick)
         now_ns = self.world.now_ns()
         self.heartbeats.tick()
         answered = self.heartbeats.answered(_RESIGN_NS)
@@ -377,6 +379,10 @@ class Leaders:
     def later(self, delay_ns: int, call: Callable[[], None]) -> Timer:
         """Call later; a disk that is found damaged then ends the process."""
         return self.world.call_after(delay_ns, self._guard(call))
+
+    def at_beat(self, interval_ns: int, call: Callable[[], None]) -> None:
+        """Call at the next beat of an interval, as `later` does."""
+        self.later(until_beat_ns(self.world, interval_ns), call)
 
     def _guard(self, call: Callable[[], None]) -> Callable[[], None]:
         def guarded() -> None:

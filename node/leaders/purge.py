@@ -74,6 +74,7 @@ class Purged(Protocol):
     def say(self, to: NodeId, message: Message, /) -> None: ...
 
     def later(self, delay_ns: int, call: Callable[[], None], /) -> Timer: ...
+    def at_beat(self, interval_ns: int, call: Callable[[], None], /) -> None: ...
 
 
 class _Batch:
@@ -111,7 +112,7 @@ class Purger:
         #: Of each partition, the ballot under which it is being said that it forgets.
         self._announced: dict[int, Ballot] = {}
         self._reshowing = Reshowing(desk)
-        desk.later(self.look_ns, self._look)
+        desk.at_beat(self.look_ns, self._look)
 
     def note(self, partition: int) -> None:
         """Something in a partition that is led here may say "absent" from now on."""
@@ -132,7 +133,7 @@ class Purger:
     # -- finding -----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self._desk.later(self.look_ns, self._look)
+        self._desk.at_beat(self.look_ns, self._look)
         self._walk()
 
     def _walk(self) -> None:

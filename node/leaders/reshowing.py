@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..world import NS_PER_S, NodeId, Timer
+from ..world import NS_PER_S, NodeId
 from .acceptor import Acceptor
 from .leaderconfig import PURGE_LOOK_S, PURGE_PAGE_ROWS, PURGE_SCAN_BYTES, PURGE_STEP_BYTES
 from .leadership import Leadership
@@ -28,7 +28,7 @@ class Shows(Protocol):
 
     def show(self, chosen: list[Chosen], row: tuple[NodeId, ...], /) -> None: ...
 
-    def later(self, delay_ns: int, call: Callable[[], None], /) -> Timer: ...
+    def at_beat(self, interval_ns: int, call: Callable[[], None], /) -> None: ...
 
 
 class Reshowing:
@@ -40,7 +40,7 @@ class Reshowing:
         #: Partitions to walk over, the present one first, and behind which place it goes on.
         self._queue: list[int] = []
         self._after = b""
-        desk.later(_LOOK_NS, self._look)
+        desk.at_beat(_LOOK_NS, self._look)
 
     def lead(self, partition: int) -> None:
         """A partition is led here from now on."""
@@ -48,7 +48,7 @@ class Reshowing:
             self._queue.append(partition)
 
     def _look(self) -> None:
-        self._desk.later(_LOOK_NS, self._look)
+        self._desk.at_beat(_LOOK_NS, self._look)
         bytes_left = PURGE_SCAN_BYTES
         for _ in range(len(self._queue)):
             partition = self._queue[0]

@@ -19,6 +19,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ...exception import StoreDamagedError
+from ..beat import until_beat_ns
 from ..config import (
     COMPARISON_INTERVAL_S,
     COMPARISON_RETRY_S_MAX,
@@ -138,7 +139,7 @@ class Convergence:
         self._leftovers = Leftovers(world, replica, bus, heard, self._pacing)
         #: Told of each partition of which all that a peer had is here: peer, partition, when the talk began.
         self.on_merged: Callable[[NodeId, int, int], None] = _nobody
-        world.call_after(TICK_NS, self._tick)
+        world.call_after(until_beat_ns(world, TICK_NS), self._tick)
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
@@ -302,7 +303,7 @@ class Convergence:
     # -- when, and with whom --------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._world.call_after(TICK_NS, self._tick)
+        self._world.call_after(until_beat_ns(self._world, TICK_NS), self._tick)
         if self._view is None:
             return
         now_ns = self._world.now_ns()

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ...exception import Error, StoreDamagedError, StoreFullError
+from ..beat import until_beat_ns
 from ..config import (
     HINT_AGE_S_MAX,
     HINT_BYTES_MAX,
@@ -97,7 +98,7 @@ class Hints:
         #: How often one was left behind, since the node that it is for would not have it.
         self.stuck_count = 0
         self._count_all()
-        world.call_after(TICK_NS, self._tick)
+        world.call_after(until_beat_ns(world, TICK_NS), self._tick)
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring."""
@@ -180,7 +181,7 @@ class Hints:
     # -- delivering -------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._world.call_after(TICK_NS, self._tick)
+        self._world.call_after(until_beat_ns(self._world, TICK_NS), self._tick)
         if self._view is None:
             return
         now_ns = self._world.now_ns()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ...exception import Error, InvalidError, NoQuorumError, OutcomeUnknownError
+from ..beat import until_beat_ns
 from ..config import NAMES_INTERVAL_S, NAMES_TIMEOUT_S
 from ..network.bus import Bus
 from ..network.message import Reason, Refused, Reply, Request
@@ -45,7 +46,7 @@ class NameExchange:
         #: Who waits for the round that is under way, and for the one after it.
         self._waiting: list[Callable[[], None]] = []
         self._next_waiting: list[Callable[[], None]] = []
-        self._world.call_after(INTERVAL_NS, self._tick)
+        self._world.call_after(until_beat_ns(self._world, INTERVAL_NS), self._tick)
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring. Who has just come learns all names at once."""
@@ -174,7 +175,7 @@ class NameExchange:
             self.catch_up(partial(_call_all, waiting))
 
     def _tick(self) -> None:
-        self._world.call_after(INTERVAL_NS, self._tick)
+        self._world.call_after(until_beat_ns(self._world, INTERVAL_NS), self._tick)
         others = self._others()
         if others:
             self._turn += 1

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from ..beat import until_beat_ns
 from ..config import (
     COLLECT_TICK_S,
     PURGE_ASK_S,
@@ -121,7 +122,7 @@ class Purger:
         self._ask_at_ns = 0
         self._purged_count = 0
         convergence.on_merged = self._merged
-        world.call_after(TICK_NS, self._tick)
+        world.call_after(until_beat_ns(world, TICK_NS), self._tick)
 
     def set_view(self, view: RingView) -> None:
         """Go by a newer ring: what was agreed on in an older one is agreed on again."""
@@ -153,7 +154,7 @@ class Purger:
     # -- looking for the dead -----------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._world.call_after(TICK_NS, self._tick)
+        self._world.call_after(until_beat_ns(self._world, TICK_NS), self._tick)
         view, now_ns = self._view, self._world.now_ns()
         if view is None:
             return

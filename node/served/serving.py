@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import NamedTuple, Self
 
+from ..beat import until_beat_ns
 from ..config import PAGE_LOOK_SHOWINGS, PAGE_SHOWN_INTERVAL_S
 from ..network.message import AskFolder, Mark, Request, TellFolder
 from ..network.wire import encode
@@ -37,6 +38,9 @@ class Serving(NamedTuple):
         return cls(NodeId(node), (epoch, digest), page[HEAD.size :].ljust(-(-count // 8), b"\0"))
 
 
+_SHOWN_NS = int(PAGE_SHOWN_INTERVAL_S * NS_PER_S)
+
+
 class Announcer:
     """Keeps the page of one node. `look` says what it serves now.
 
@@ -60,7 +64,7 @@ class Announcer:
         else:
             self._world.publish(self._page)
         self._showings += 1
-        self._world.call_after(int(PAGE_SHOWN_INTERVAL_S * NS_PER_S), self.start)
+        self._world.call_after(until_beat_ns(self._world, _SHOWN_NS), self.start)
 
     def changed(self) -> None:
         """What `look` says may be less now."""

@@ -171,7 +171,7 @@ def test_a_node_that_was_killed_comes_back_with_what_it_missed() -> None:
 def test_any_node_tells_the_ring_and_how_it_is() -> None:
     nodes = Nodes(2)
     nodes.settle(2)
-    nodes.simulation.run_for(5)
+    nodes.simulation.run_for(10)  # until former owners are dropped, too: a last epoch
     told = nodes.ask(1, AskRing(0, 0))
     assert isinstance(told, TellRing)
     assert decode_decree(told.decree).epoch == nodes.epoch

@@ -77,7 +77,7 @@ def test_a_page_says_what_is_served_and_that_less_is_at_once() -> None:
 
 
 def test_a_page_is_shown_far_more_often_than_it_grows_old() -> None:
-    assert PAGE_SHOWN_INTERVAL_S * 4 < PAGE_SHOWN_AGE_S_MAX
+    assert PAGE_SHOWN_INTERVAL_S * 3 < PAGE_SHOWN_AGE_S_MAX
 
 
 @pytest.mark.parametrize(
