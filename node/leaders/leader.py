@@ -247,7 +247,7 @@ class Leaders:
         whoever has promised somebody else since says so now, and not to the first client's operation."""
         leadership = self.leaderships.get(partition)
         if leadership is not None and leadership.ballot == won.ballot:
-            leadership.confirm(_nothing)
+            leadership.confirm(no_more)
             for node in won.electorate.row:
                 if node not in won.pledges and self.heartbeats.hears(node):
                     self.post.ask(node, (partition, won.ballot.since, won.ballot.round, won.consent))
@@ -399,7 +399,3 @@ class Leaders:
             assert partition not in self.candidacies
             assert leadership.partition == partition
             leadership.validate()
-
-
-def _nothing() -> None:
-    """Nothing depends on it."""

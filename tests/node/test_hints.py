@@ -10,6 +10,7 @@ from ringdict.exception import Error, StoreFullError
 from ringdict.node.config import HINT_AGE_S_MAX
 from ringdict.node.replicas import hints as hints_module
 from ringdict.node.replicas.convergence import Convergence
+from ringdict.node.replicas.replica import Replica
 from ringdict.node.replicas.stretch import Row
 from ringdict.node.world import NS_PER_S, NodeId
 
@@ -173,20 +174,21 @@ def test_a_hint_refused_for_an_older_ring_is_kept_and_the_ring_is_heard_of() -> 
     assert (cluster[2].node, cluster[2].view.mark) in cluster[0].heard
 
 
-def test_a_hint_that_cannot_be_delivered_keeps_no_other_one_from_it() -> None:
+def test_a_hint_that_cannot_be_delivered_keeps_no_other_one_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cluster = ByHints(3)
     cluster.simulation.crash(cluster.hosts[2])
     member, target = cluster[0], cluster[2]
     add(member, target.node, rows(300))
     cluster.run_for(1)
-    cluster.simulation.restart(cluster.hosts[2])
-    cluster.run_for(0.01)
     odd = sorted(place for place, _ in rows(300))[:3]
-    cluster[2].replica.fault_of = lambda place, raw: "odd" if place in odd else ""  # type: ignore[method-assign]
+    monkeypatch.setattr(Replica, "fault_of", lambda _self, place, _raw: "odd" if place in odd else "")
+    cluster.simulation.restart(cluster.hosts[2])
     cluster.run_for(10)
     assert member.hints.count == 3
     assert cluster[2].contents().keys() == {place for place, _ in rows(300)} - set(odd)
-    del cluster[2].replica.fault_of
+    monkeypatch.undo()
     cluster.run_for(10)
     assert member.hints.count == 0
     assert len(cluster[2].contents()) == 300
