@@ -71,6 +71,7 @@ class TokensGrow:
     def __init__(self) -> None:
         self._chosen = Chosen(self._check)
         self._tokens: dict[object, int] = {}
+        self._orders: dict[object, Any] = {}
         self._forgotten: set[object] = set()
         self._taken: dict[object, bytes] = {}
 
@@ -82,6 +83,12 @@ class TokensGrow:
     def _check(self, at_ns: int, facts: dict[str, Any]) -> str | None:
         name, token = (facts["partition"], facts["name"]), facts["token"]
         before = self._tokens.get(name, 0)
+        order = facts["order"]
+        if name in self._orders and order < self._orders[name] and token <= before:
+            # Who had it on disk, too, has crashed before it could say so: it was chosen long ago, and what
+            # was chosen since was made of it, or `NoFork` complains.
+            return None
+        self._orders[name] = order
         forgotten = name in self._forgotten
         if token:  # there is a record again
             self._forgotten.discard(name)

@@ -39,6 +39,8 @@ class Forgetting:
         self._apply = apply
         self._prepare = prepare
         self._since: Sequence[int] = ()
+        #: Partitions in which no former replica has a say, by this node's own ring.
+        self._alone: frozenset[int] = frozenset()
         #: Partitions of which all is being forgotten; nothing is taken up there before it is.
         self._emptying: set[int] = set()
         #: Who asked last for a promise that could not be given yet, by partition.
@@ -53,12 +55,16 @@ class Forgetting:
         """
         decree, me = view.decree, view.me
         self._since = decree.since
+        alone: list[int] = []
         for partition, since in enumerate(decree.since):
             *former, row = decree.acceptor_sets(partition)
+            if not former:
+                alone.append(partition)
             has_say = me is not None and any(me in one for one in (*former, row))
             knows = me is not None and any(me in one for one in former)
             if not has_say or (not knows and self._shelf.promised(partition).since < since):
                 self._empty(partition)
+        self._alone = frozenset(alone)
         self._answer_postponed()
 
     def _empty(self, partition: int) -> None:
@@ -116,12 +122,20 @@ class Forgetting:
         return new.body is None and mark.ballot == ballot and new.order <= mark
 
     def on_purge(self, message: Purge) -> None:
-        """Forget what still stands as it did when all had it; readers know first, and durably."""
-        if self._ballot_of(message) != self._shelf.promised(message.partition):
+        """Forget what still stands as it did when all had it; readers know first, and durably.
+
+        Not while former replicas have a say by this node's own ring, whatever the leader goes by: elected by
+        the older ring, it would ask them, and had nothing left that outdoes what they have.
+        """
+        if not self._may_forget(message):
             return
         standing = self._standing(message)
         shown = [(message.partition, name, record) for name, record in standing]
         self._apply(shown, self._then(lambda: self._forget(message)))
+
+    def _may_forget(self, message: Purge) -> bool:
+        is_followed = self._ballot_of(message) == self._shelf.promised(message.partition)
+        return is_followed and message.partition in self._alone
 
     def _ballot_of(self, message: Purge) -> Ballot:
         return Ballot(message.since, message.round, message.node, message.boot)
@@ -147,7 +161,7 @@ class Forgetting:
 
     def _forget(self, message: Purge) -> None:
         partition, ballot = message.partition, self._ballot_of(message)
-        if ballot != self._shelf.promised(partition):
+        if not self._may_forget(message):
             return
         draft = Draft(self._shelf.storage)
         for name, record in self._standing(message):

@@ -92,7 +92,8 @@ class Leadership:
         return sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES] if sums else bytes(SUM_BYTES)
 
     def _unsettled(self) -> set[int]:
-        carried = set() if self.electorate.is_simple else {FORGETS_BUCKET}
+        carries = not self.electorate.is_simple and self.acceptor.record(self.partition, FORGETS) is not None
+        carried = {FORGETS_BUCKET} if carries else set()
         if len({sums for _, sums in self._pledges.values()}) == 1 and self.electorate.agreed(self._pledges):
             return carried  # all have the same, as in health: no bucket is to be looked at by itself
         return carried.union(bucket for bucket in range(BUCKETS) if not self._is_settled(bucket))
