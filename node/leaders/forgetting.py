@@ -38,6 +38,7 @@ class Forgetting:
         self._keep = keep
         self._apply = apply
         self._prepare = prepare
+        self._view: RingView | None = None
         self._since: Sequence[int] = ()
         #: Partitions in which no former replica has a say, by this node's own ring.
         self._alone: frozenset[int] = frozenset()
@@ -51,8 +52,10 @@ class Forgetting:
         has one anew: whatever was decided meanwhile, and forgotten by all, it may not bring back.
 
         A replica that was one before and after a change knows of it by a promise, or a majority has taken
-        over all that was ever decided: then the new decree names no former replicas.
+        over all that was ever decided: then the new decree names no former replicas. One that looks away
+        while it is none, and is one again, may find itself among the former replicas all the same.
         """
+        before, self._view = self._view, view
         decree, me = view.decree, view.me
         self._since = decree.since
         alone: list[int] = []
@@ -60,9 +63,10 @@ class Forgetting:
             *former, row = decree.acceptor_sets(partition)
             if not former:
                 alone.append(partition)
-            has_say = me is not None and any(me in one for one in (*former, row))
-            knows = me is not None and any(me in one for one in former)
-            if not has_say or (not knows and self._shelf.promised(partition).since < since):
+            is_former = me is not None and any(me in one for one in former)
+            has_say = is_former or (me is not None and me in row)
+            is_behind = self._shelf.promised(partition).since < since
+            if not has_say or (is_behind and not (is_former and _counts(before, view, partition, self._me))):
                 self._empty(partition)
         self._alone = frozenset(alone)
         self._answer_postponed()
@@ -171,3 +175,21 @@ class Forgetting:
         to = NodeId(message.node)
         said = Forgotten(self._me, message.boot, message.number)
         self._keep(draft.changes, lambda: self._say(to, said))
+
+
+def _counts(before: RingView | None, view: RingView, partition: int, me: NodeId) -> bool:
+    """Whether a set of replicas that this node knew when it looked last, and is in, is asked still. Sets are
+    added at the end and given up all together, but for the last; a recovery by force makes others of them."""
+    if before is None or before.decree.recoveries != view.decree.recoveries:
+        return True
+    known, sets = _sets(before, partition), _sets(view, partition)
+    for first in range(len(known)):
+        kept = known[first:]
+        if sets[: len(kept)] == kept:
+            return any(me in one for one in kept)
+    return False
+
+
+def _sets(view: RingView, partition: int) -> list[frozenset[NodeId]]:
+    sets = view.decree.acceptor_sets(partition)
+    return [frozenset(view.members[number] for number in one) for one in sets]
