@@ -59,8 +59,7 @@ from .round import Rounds
 from .shelf import Apply, Chosen
 
 _TICK_NS = int(TICK_S * NS_PER_S)
-_BEAT_NS = int((HEARTBEAT_S - TICK_S / 2) * NS_PER_S)
-"""Sent at the tick that is nearest: one tick is a little later than another."""
+_BEAT_NS = int((HEARTBEAT_S - TICK_S / 2) * NS_PER_S)  # at the tick that is nearest
 _STICKY_NS = int(STICKY_S * NS_PER_S)
 _RESIGN_NS = int(RESIGN_S * NS_PER_S)
 _RANK_NS = int(RANK_WAIT_S * NS_PER_S)

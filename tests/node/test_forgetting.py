@@ -191,6 +191,38 @@ def test_who_slept_through_a_whole_change_has_nothing_that_a_majority_has_not(st
     assert stage.acceptor.record(0, NAME) is None
 
 
+def test_nothing_is_forgotten_while_a_former_replica_has_a_say_by_this_nodes_ring(stage: Stage) -> None:
+    """The leader went by a newer ring. Elected by the older one, this node would have asked the former
+    replica, and had nothing that outdoes a lock which that one held still."""
+    me = stage.alone.me
+    stage.go_by([me, LEADER], former=([me, LEADER, OTHER],))
+    assert stage.accept(record(2, None))
+    assert not stage.purge(Order(BALLOT, 2), decided=2)
+    assert stage.acceptor.record(0, NAME) is not None
+    stage.go_by([me, LEADER])
+    assert stage.purge(Order(BALLOT, 2), decided=2)
+    assert stage.acceptor.record(0, NAME) is None
+
+
+def test_who_is_no_replica_for_a_while_that_it_slept_through_has_nothing(stage: Stage) -> None:
+    """It is a former one by the newest ring, but came into that set anew."""
+    me = stage.alone.me
+    stage.go_by([LEADER, OTHER], since=3, former=([me, LEADER],))
+    stage.prepare(Ballot(3, 1, LEADER, 1))
+    assert stage.accept(record(1, b"held"), Ballot(3, 1, LEADER, 1))
+    stage.go_by([me, LEADER, OTHER], since=9, former=([me, OTHER],))
+    assert stage.acceptor.record(0, NAME) is None
+
+
+def test_who_is_asked_as_a_former_replica_still_keeps_what_it_holds(stage: Stage) -> None:
+    me = stage.alone.me
+    stage.go_by([LEADER, OTHER], since=3, former=([me, LEADER],))
+    stage.prepare(Ballot(3, 1, LEADER, 1))
+    assert stage.accept(record(1, b"held"), Ballot(3, 1, LEADER, 1))
+    stage.go_by([me, OTHER], since=9, former=([me, LEADER], [LEADER, OTHER]))
+    assert stage.acceptor.record(0, NAME) is not None
+
+
 def test_many_records_are_forgotten_in_bounded_steps(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ringdict.node.leaders.forgetting.FORGET_ROWS_MAX", 3)
     for number in range(10):

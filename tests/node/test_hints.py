@@ -10,7 +10,7 @@ from ringdict.exception import Error, StoreFullError
 from ringdict.node.config import HINT_AGE_S_MAX
 from ringdict.node.replicas import hints as hints_module
 from ringdict.node.replicas.convergence import Convergence
-from ringdict.node.replicas.replica import Replica
+from ringdict.node.replicas.place import check
 from ringdict.node.replicas.stretch import Row
 from ringdict.node.world import NS_PER_S, NodeId
 
@@ -183,7 +183,11 @@ def test_a_hint_that_cannot_be_delivered_keeps_no_other_one_from_it(
     add(member, target.node, rows(300))
     cluster.run_for(1)
     odd = sorted(place for place, _ in rows(300))[:3]
-    monkeypatch.setattr(Replica, "fault_of", lambda _self, place, _raw: "odd" if place in odd else "")
+
+    def odd_check(rows: Sequence[Row], mask: int) -> tuple[str, set[bytes]]:
+        return ("odd", set()) if any(place in odd for place, _ in rows) else check(rows, mask)
+
+    monkeypatch.setattr("ringdict.node.replicas.replicadesk.check", odd_check)
     cluster.simulation.restart(cluster.hosts[2])
     cluster.run_for(10)
     assert member.hints.count == 3

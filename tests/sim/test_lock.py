@@ -86,6 +86,17 @@ def test_a_record_that_is_forgotten_while_a_plain_value_is_read_still_hides_it(s
     assert run(plan_for(PLACE, seed, "bridge")).failure is None
 
 
+def test_a_replica_that_came_back_brings_no_released_lock_back() -> None:
+    """It was no replica while the lock was released and that was forgotten, slept through that, and took
+    itself for one all along, since newer rings name it among the former ones."""
+    assert run(plan_for(PLACE, 222, "bridge")).failure is None
+
+
+def test_what_is_chosen_without_a_word_is_no_token_that_fell() -> None:
+    """An acceptor crashed between its disk's answer and its own: the watcher took another's for it."""
+    assert run(plan_for(PLACE, 224, "default")).failure is None
+
+
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_right_core_holds_when_the_lead_is_taken_at_any_time(seed: int) -> None:
     assert run(plan_for(USURPED, seed, "usurp")).failure is None
