@@ -225,5 +225,5 @@ MUTANTS: Mapping[str, Mutant] = {
     "Unsettled": Mutant(seeds_max=2, check="NoFork"),
     "AskedAnew": Mutant(seeds_max=2, check=LINEARIZABLE),
     "WalkedAway": Mutant(seeds_max=2, check="NoGhost"),
-    "NothingWasSent": Mutant(seeds_max=2, check=LINEARIZABLE),
+    "NothingWasSent": Mutant(seeds_max=3, check=LINEARIZABLE),
 }

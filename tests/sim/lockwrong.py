@@ -328,12 +328,12 @@ DURABLE = "SaidIsDurable"
 
 MUTANTS: Mapping[str, Mutant] = {
     "Amnesia": Mutant(seeds_max=4, check="OneLeader", profile="restarts"),
-    "PromiseFromBackup": Mutant(seeds_max=4, check=FORK, profile="restarts"),
+    "PromiseFromBackup": Mutant(seeds_max=1, check="OneLeader", profile="restarts"),
     "NoRepropose": Mutant(seeds_max=4, check=FORK),
     "ElectedByFew": Mutant(seeds_max=8, check=FORK),
     "NoFsyncAccept": Mutant(seeds_max=1, check=DURABLE, profile="usurp"),
     "NoFsyncPromise": Mutant(seeds_max=1, check=DURABLE, profile="usurp"),
-    "NoDedupe": Mutant(seeds_max=1, check=LINEARIZABLE, profile="usurp"),
+    "NoDedupe": Mutant(seeds_max=1, check=FORK, profile="usurp"),
     "ClearByGeneration": Mutant(seeds_max=1, check=LINEARIZABLE, profile="usurp"),
     "GossipRing": Mutant(seeds_max=3, check="ToldIsChosen", profile="usurp"),
     "NoStickiness": Mutant(seeds_max=2, check="leaders_stay", profile="estranged"),

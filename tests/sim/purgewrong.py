@@ -11,7 +11,6 @@ from ringdict.node.leaders.forgetting import Forgetting
 from ringdict.node.leaders.leadership import Leadership
 from ringdict.node.leaders.plain import PlainEntry
 from ringdict.node.leaders.verdict import Seen
-from ringdict.node.ringview import RingView
 from ringdict.sim.locknode import EagerLeaders, EagerPurger, LockNode
 from ringdict.sim.lockscenario import ForgettingLockScenario, LockScenario, UsurpedLockScenario
 from ringdict.sim.mutant import Mutant
@@ -45,9 +44,8 @@ class TakesStragglers(Forgetting):
 class KeepsLeavings(Forgetting):
     """Comes into a row with what it held of the partition before."""
 
-    def set_view(self, view: RingView) -> None:
-        self._since = view.decree.since
-        self._answer_postponed()
+    def _empty(self, partition: int) -> None:
+        pass
 
 
 class ShowsNobody(Forgetting):
@@ -89,7 +87,7 @@ LINEARIZABLE = "every_key_is_linearizable"
 MUTANTS: Mapping[str, Mutant] = {
     "PurgedByMajority": Mutant(seeds_max=8, check="NoFork", profile="usurp"),
     "PurgedUnshown": Mutant(seeds_max=20, check="plain_values_are_popped_once", profile="usurp"),
-    "LeavingsKept": Mutant(seeds_max=30, check="NoFork", profile="default"),
+    "LeavingsKept": Mutant(seeds_max=101, check="NoFork", profile="default"),
     "PurgedInSpiteOfFormer": Mutant(seeds_max=60, check=LINEARIZABLE, profile="usurp"),
 }
 
