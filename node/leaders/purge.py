@@ -1,9 +1,9 @@
 """Purging: records that say "absent" are forgotten, so that locks taken and released leave nothing behind.
 
 Rules of this file (part R4 and A8 of the protocol; docs/atomics.md):
-1. Only what *every* present replica has accepted is forgotten, and only while no former replica has a say:
-   nobody is left who could bring back what stood there before. A majority would not do, however old the
-   record is: the one that missed it may still hold a lock that was released.
+1. Only what *every* present replica has accepted is forgotten, and only while no former replica has a say
+   by the ring of any of them: nobody is left who could bring back what stood there before. A majority would
+   not do, however old the record is: the one that missed it may still hold a lock that was released.
 2. Who is told to forget notes up to which order of the ballot everything was decided (the *mark*). A record
    of that ballot that would make a key present, is not above the mark and has nothing to replace is a
    straggler, sent before its removal: it is not accepted.
