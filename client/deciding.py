@@ -64,6 +64,8 @@ class Deciding:
         self.serial = 0
         self.operation_id = b""
         self.ballot: Ballot = NO_BALLOT
+        #: The version of the key that this client had seen before it asked.
+        self.known = session.memory.look(self.key_hash)
         #: Whether some node may carry it out.
         self.was_sent = False
         #: Whether it was ever handed to a connection: of interest to whoever is interrupted meanwhile.
@@ -298,7 +300,11 @@ def _settle(one: Deciding, deadline_s: float) -> Plan[Acted | None]:
     if never or one.again:
         one.renew()
         return None
-    # Whether somebody else's value stands there by now is no answer: this one may have stood, and been taken.
+    if acted.body is not None and one.known is not None and acted.version == one.known[0]:
+        return Acted(
+            0, False, acted.version, acted.body
+        )  # it stood there all the time: versions are used once
+    # Another value that stands there by now is no answer: this call's may have stood before, and been taken.
     raise UnavailableError(
         "the leader was lost while it was asked: what this call would store is not there, and never will be"
     )

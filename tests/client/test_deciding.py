@@ -16,6 +16,7 @@ from ringdict.client import atomic, locking, reading, removing, scanning
 from ringdict.client.config import LOCK_NOTICE_S
 from ringdict.client.instruction import Ask, Miss, Together
 from ringdict.client.instruction import Wait as Pause
+from ringdict.client.memory import Memory
 from ringdict.exception import (
     NoQuorumError,
     OutcomeUnknownError,
@@ -171,10 +172,20 @@ def test_what_never_arrived_is_asked_of_the_next_leader_as_another_operation(wor
     assert world.record.body == b"mine"
 
 
+def test_what_was_seen_to_stand_before_and_stands_still_is_an_answer(world: LeadWorld) -> None:
+    assert world.put_if_absent(b"first")
+    world.faults = ["lost", "lost"]
+    world.before = lambda _, request: world.depose() if world.faults == ["lost"] else None
+    assert not world.put_if_absent(b"second")
+    assert world.acts[-1].verb == Verb.CANCEL
+    assert world.record.body == b"first"
+
+
 def test_what_another_stored_is_no_answer_to_what_may_have_stood_before_it(world: LeadWorld) -> None:
     assert world.put_if_absent(b"first")
     world.faults = ["lost", "lost"]
     world.before = lambda _, request: world.depose() if world.faults == ["lost"] else None
+    world.session.memory = Memory()  # another client had stored it
     with pytest.raises(UnavailableError, match="never will be"):
         world.put_if_absent(b"second")
     assert world.acts[-1].verb == Verb.CANCEL
