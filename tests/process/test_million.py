@@ -76,11 +76,11 @@ def fill(folder: Path, dict_id: bytes, count: int, body: bytes) -> None:
 
 
 def longest_gap_s(d: Dict[str, Any], stop: threading.Event, gaps: list[float]) -> None:
-    """Ask for one key after the other, all of which are taken, until told to stop."""
+    """Ask for one key after the other, all taken and most of them seen before, until told to stop."""
     number = 0
     while not stop.is_set():
         begun_s = time.monotonic()
-        assert not d.put(f"key{number % 1_000}", "mine", skip_if_exists=True)
+        assert not d.put(f"key{number % 100}", "mine", skip_if_exists=True)
         gaps.append(time.monotonic() - begun_s)
         number += 1
 
