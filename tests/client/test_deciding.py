@@ -181,6 +181,19 @@ def test_what_was_seen_to_stand_before_and_stands_still_is_an_answer(world: Lead
     assert world.record.body == b"first"
 
 
+def test_what_was_seen_to_stand_before_and_stands_no_more_is_no_answer(world: LeadWorld) -> None:
+    assert world.put_if_absent(b"first")
+    seen, world.session.memory = world.session.memory, Memory()
+    assert world.do(Pop(KEY, None, bytes(16))) is not None  # by another client
+    assert world.put_if_absent(b"other")
+    world.session.memory = seen
+    world.faults = ["lost", "lost"]
+    world.before = lambda _, request: world.depose() if world.faults == ["lost"] else None
+    with pytest.raises(UnavailableError, match="never will be"):
+        world.put_if_absent(b"second")
+    assert world.record.body == b"other"
+
+
 def test_what_another_stored_is_no_answer_to_what_may_have_stood_before_it(world: LeadWorld) -> None:
     assert world.put_if_absent(b"first")
     world.faults = ["lost", "lost"]
